@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from screening.detectors.detector import Detector
 from screening.detectors.registry import load_default
-from screening.detectors.vectorizer import NOTHING, Inputs, Seen
+from screening.detectors.vectorizer import NOTHING, History, Inputs
 from screening.errors import BadTransaction
 from screening.settings import Settings
 from screening.transactions.json_records import from_frame, from_mapping, from_mappings
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def get_probabilities(
     transactions: Transactions | Inputs | pd.DataFrame | Mapping[str, Any] | Sequence[Mapping[str, Any]],
     detector: Detector | None = None,
-    history: Seen = NOTHING,
+    history: History = NOTHING,
 ) -> NDArray[np.float32]:
     """Return the probability of fraud of each transaction, float32 (n,), in the order given.
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from screening.accounts.api_keys import MOST_BURST, MOST_PER_MINUTE, ApiKeys
-from screening.accounts.key_ring import Caller, KeyRing
+from screening.accounts.key_ring import KeyHolder, KeyRing
 from screening.accounts.user_store import UserStore
 from screening.accounts.users_text import Account, write
 from screening.infra.database import Database
@@ -47,7 +47,7 @@ def measure() -> dict[str, float]:
         ]
         ring = KeyRing(database, store, folder)
         good, wrong = f"Bearer {texts[7]}", f"Bearer {texts[7][:-1]}_"
-        assert isinstance(ring.check(good, "score", "192.0.2.1"), Caller)
+        assert isinstance(ring.check(good, "score", "192.0.2.1"), KeyHolder)
         data = texts[7].encode()
         found = {
             "a key that is let in": _best(lambda: ring.check(good, "score", "192.0.2.1")),

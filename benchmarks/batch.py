@@ -101,10 +101,10 @@ def made(detector: str, rows: int, scratch: Path) -> Path:
 def job(source: Path, target: Path, detector: str, master: str, conf: dict[str, str]) -> dict[str, Any]:
     """Do one job in this process: seconds, without the start of Spark, and what was written."""
     from app import create_app
-    from screening.batch.job import Order, run
+    from screening.batch.job import BatchOrder, run
     from screening.batch.settling import settle
     from screening.batch.spark import session
-    from screening.uploads.questions.detector_choice import Choice
+    from screening.uploads.questions.detector_choice import DetectorChoice
     from screening.web.services import services
 
     looked = 0.0
@@ -122,11 +122,11 @@ def job(source: Path, target: Path, detector: str, master: str, conf: dict[str, 
         mock.patch("screening.batch.job.settle", timed),
     ):
         detectors = services().detectors
-        order = Order(
+        order = BatchOrder(
             source=str(source),
             target=str(target),
             detector=detectors.get(detector),
-            choose=lambda: Choice(detectors, detector, lambda _header: None),
+            choose=lambda: DetectorChoice(detectors, detector, lambda _header: None),
             threshold=0.8,
         )
         # executors and their Python processes begin
@@ -265,34 +265,36 @@ def _by_file(source: Path, detector: str) -> tuple[Any, Any, Any, Any]:
     from pyarrow import csv
 
     from app import create_app
-    from screening.intake import Kind
+    from screening.intake import FileKind
     from screening.scoring.thresholds import always
     from screening.uploads.line.order import ScreeningOrder
     from screening.uploads.line.screen import screen
-    from screening.uploads.results import Outcome
-    from screening.uploads.upload_folder import Folder
+    from screening.uploads.results import ScreeningOutcome
+    from screening.uploads.upload_folder import UploadFolder
     from screening.web.services import services
 
     with create_app().app_context(), tempfile.TemporaryDirectory() as scratch:
         detectors = services().detectors
         mine = detectors.get(detector)
-        folder = Folder(Path(scratch), "one")
+        folder = UploadFolder(Path(scratch), "one")
         folder.create()
 
         with folder.input.open("wb") as out:
             csv.write_csv(pq.read_table(source), out)
         folder.complete()
-        done = screen(folder, Kind.CSV, detectors, ScreeningOrder(limits=always(0.8), wanted=detector))
-        probability = np.array(Outcome(folder, done.threshold).probability, np.float64)
+        done = screen(folder, FileKind.CSV, detectors, ScreeningOrder(limits=always(0.8), wanted=detector))
+        probability = np.array(ScreeningOutcome(folder, done.threshold).probability, np.float64)
         values, labels = _numbers(folder.input, mine)
     return probability, values, labels, mine
 
 
 def _numbers(file: Path, detector: Any) -> tuple[Any, Any]:
-    from screening.intake import Kind, open_transactions
+    from screening.intake import FileKind, open_transactions
 
     batches = list(
-        open_transactions(file, Kind.CSV, lambda _head: detector.contract, canonical=file.with_name("none"))
+        open_transactions(
+            file, FileKind.CSV, lambda _head: detector.contract, canonical=file.with_name("none")
+        )
     )
     values = np.concatenate([batch.transactions.values for batch in batches])  # noqa: PD011 -- not of pandas
     known = [batch.labels for batch in batches if batch.labels is not None]
@@ -301,15 +303,15 @@ def _numbers(file: Path, detector: Any) -> tuple[Any, Any]:
 
 def _by_api(detector: Any, values: Any, labels: Any, rows: Any) -> Any:
     """Return what each row gets that is asked about alone, with all others as its past."""
-    from screening.detectors.vectorizer import Seen
+    from screening.detectors.vectorizer import History
     from screening.features import Past
     from screening.transactions.schema import Transactions
     from utils import get_probabilities
 
     definition = detector.vectorizer.definition
     past = Past(values, labels) if definition is not None else None
-    # a row isn't earlier than itself, so it may stand in its own past
-    history = Seen(past=past).indexed(definition)
+    # a row isn't earlier than itself, so it may appear in its own past
+    history = History(past=past).indexed(definition)
     columns = detector.contract.columns
     return np.array(
         [

@@ -37,7 +37,7 @@ def main() -> int:
 
 
 def measured(root: Path, rows: int) -> list[dict[str, Any]]:
-    """Return what stood in the ledger after each of three jobs."""
+    """Return what was in the ledger after each of three jobs."""
     from app import create_app
     from screening.web.services import services
 
@@ -89,11 +89,11 @@ def job(root: Path, target: str) -> subprocess.Popen[bytes]:
 
 def standing() -> tuple[int, int]:
     """Return the number of rows that count in the ledger, and of their ids."""
-    from screening.ledger.filters import Filter
+    from screening.ledger.filters import DecisionFilter
     from screening.web.services import services
 
     query = "SELECT count(*) AS rows, count(DISTINCT (origin, number)) AS ids FROM chosen"
-    found = services().ledger.questions.ask(query, Filter(source="batch")).rows
+    found = services().ledger.questions.ask(query, DecisionFilter(source="batch")).rows
     return (found[0]["rows"], found[0]["ids"]) if found else (0, 0)
 
 

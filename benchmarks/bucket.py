@@ -21,7 +21,7 @@ from typing import Any
 from benchmarks.files import card_file
 from benchmarks.ledger import month_of
 from screening.bucket.storage import KEPT, Storage
-from screening.ledger.filters import Filter
+from screening.ledger.filters import DecisionFilter
 from screening.ledger.ledger import Ledger
 from screening.ledger.rows import table_of
 from screening.ledger.tables import FILE
@@ -66,7 +66,7 @@ def _segments(place: Path, pairs: int) -> dict[str, float]:
     for _ in range(pairs):
         shutil.rmtree(ledger.segments.folder)
         for times in (cold, warm):
-            times.append(_seconds(lambda: ledger.questions.summary(Filter())))
+            times.append(_seconds(lambda: ledger.questions.summary(DecisionFilter())))
     found["question_empty_disk_seconds"] = statistics.median(cold)
     found["question_full_disk_seconds"] = statistics.median(warm)
     return found

@@ -13,16 +13,16 @@ from tempfile import TemporaryDirectory
 from benchmarks.files import card_file
 from screening.detectors.registry import Detectors
 from screening.infra.database import Database
-from screening.intake import Kind
+from screening.intake import FileKind
 from screening.ledger.ledger import Ledger
-from screening.reports.documents import What
-from screening.reports.making import Desk, Order, make
+from screening.reports.documents import DocumentSubject
+from screening.reports.making import DocumentOrder, ReportServices, make
 from screening.scoring.thresholds import always
 from screening.settings import ROOT, Settings, make_instance
 from screening.uploads.line.order import ScreeningOrder
 from screening.uploads.line.screen import screen
 from screening.uploads.screenings import DONE, Screening, new_id
-from screening.uploads.upload_folder import Folder
+from screening.uploads.upload_folder import UploadFolder
 
 PROGRAM = "import sys; from benchmarks import documents; documents.child(*sys.argv[1:])"
 
@@ -61,12 +61,12 @@ def _settings(instance: Path) -> Settings:
 
 def _screened(settings: Settings, database: Database) -> str:
     """Screen the file as a worker does; return the id of the screening."""
-    folder, path = Folder(settings.instance, screening_id := new_id()), card_file()
+    folder, path = UploadFolder(settings.instance, screening_id := new_id()), card_file()
     folder.create()
     folder.arriving.write_bytes(path.read_bytes())
     folder.complete()
     order = ScreeningOrder(limits=always(0.8), wanted="card", set_aside=True)
-    found = screen(folder, Kind.CSV, Detectors(settings), order)
+    found = screen(folder, FileKind.CSV, Detectors(settings), order)
     now = datetime.now(UTC)
     with database.write() as session:
         session.add(
@@ -82,11 +82,15 @@ def _screened(settings: Settings, database: Database) -> str:
 
 def child(screening_id: str, target: str) -> None:
     """Make the workbook, and say what this process held at most, in MB (VmHWM)."""
-    order = Order(
-        what=What.SCREENING, kind="xlsx", author="bench", made=datetime.now(UTC), subject=screening_id
+    order = DocumentOrder(
+        what=DocumentSubject.SCREENING,
+        kind="xlsx",
+        author="bench",
+        made=datetime.now(UTC),
+        subject=screening_id,
     )
     with Path(target).open("wb") as file:
-        make(order, Desk.of(Settings.from_environ()), file, lambda _share, _stage: None)
+        make(order, ReportServices.of(Settings.from_environ()), file, lambda _share, _stage: None)
     status = Path("/proc/self/status").read_text(encoding="ascii")
     print(int(status.split("VmHWM:")[1].split()[0]) * 1024 / 1e6)
 

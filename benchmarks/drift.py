@@ -25,7 +25,7 @@ from screening.detectors.detector import Detector
 from screening.detectors.registry import load_default
 from screening.ledger.identity import new_origin
 from screening.ledger.ledger import Ledger
-from screening.ledger.rows import SCHEMA, Decisions, table_of
+from screening.ledger.rows import SCHEMA, DecisionBatch, table_of
 from screening.ledger.tables import API
 from screening.monitoring.comparison import compare
 from screening.scoring import drift
@@ -78,7 +78,7 @@ def _segment(detector: Detector, number: int, decided: datetime) -> pa.Table:
     chance = np.random.default_rng(number)
     columns = detector.contract.columns
     values = chance.standard_normal((SEGMENT_ROWS, len(columns))).round(6)
-    made = Decisions(
+    made = DecisionBatch(
         origin=new_origin(int(decided.timestamp() * 1000)),
         numbers=np.arange(1, SEGMENT_ROWS + 1, dtype=np.uint32),
         source=API,

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.model_selection import train_test_split
 
-from model.data.order import Order
-from model.evaluation.baselines import RIVALS
-from model.fitting import Prepared, fit
+from model.data.order import TrainingOrder
+from model.evaluation.baselines import BASELINES
+from model.fitting import PreparedRows, fit
 from model.trainer import prepare
 
 RESULTS = Path("benchmarks/results/ecommerce.json")
@@ -33,7 +33,7 @@ Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
 
 
-def splits(prepared: Prepared) -> dict[str, tuple[Rows, Rows]]:
+def splits(prepared: PreparedRows) -> dict[str, tuple[Rows, Rows]]:
     """Rows to learn from and to test on, by the name of the split."""
     time = np.asarray(prepared.time)
     every = np.arange(len(time))
@@ -44,18 +44,18 @@ def splits(prepared: Prepared) -> dict[str, tuple[Rows, Rows]]:
     }
 
 
-def scores(prepared: Prepared, learned: Rows, tested: Rows, name: str, seed: int) -> Floats:
+def scores(prepared: PreparedRows, learned: Rows, tested: Rows, name: str, seed: int) -> Floats:
     """What one model, trained with one seed, gives the tested rows."""
     if name == "this net":
         return fit(prepared, learned, seed, lambda _share, _text: None).logits(prepared, tested)
     label = prepared.label[learned].astype(np.int64)
-    model = RIVALS[name](prepared.features[learned], label, np.ones(len(label)), seed)
+    model = BASELINES[name](prepared.features[learned], label, np.ones(len(label)), seed)
     return model(prepared.features[tested])
 
 
 def run(file: Path) -> dict[str, Any]:
     """Both splits, every model: the mean over the seeds, and of the net the paired interval against each model."""
-    order = Order(file=file, out=Path("unused"), name="ecommerce", filename=file.name, label="class")
+    order = TrainingOrder(file=file, out=Path("unused"), name="ecommerce", filename=file.name, label="class")
     prepared = prepare(order, lambda _share, _text: None)
     found = {}
     for split, (learned, tested) in splits(prepared).items():

@@ -40,7 +40,7 @@ from screening.accounts.users_text import Account, UsersText
 from screening.detectors.detector import Detector
 from screening.detectors.registry import Detectors
 from screening.errors import ScreeningError
-from screening.intake import Batch, Forms, Kind, look_over, open_transactions, read_records, settled
+from screening.intake import Batch, FileKind, Forms, look_over, open_transactions, read_records, settled
 from screening.scoring.score import score
 from screening.settings import ROOT, Settings
 from screening.transactions.schema import CARD, Transactions
@@ -185,14 +185,14 @@ class Reference:
 class Intake:
     """One kind of file."""
 
-    def __init__(self, reference: Reference, kind: Kind, folder: Path, damage: Damage) -> None:
+    def __init__(self, reference: Reference, kind: FileKind, folder: Path, damage: Damage) -> None:
         self._reference, self._kind, self._damage = reference, kind, damage
         self._input, self._copy = folder / f"input-{kind}", folder / f"copy-{kind}"
         make = {
-            Kind.CSV: lambda: reference.text,
-            Kind.CSV_GZ: lambda: gzip.compress(reference.text, mtime=0),
-            Kind.PARQUET: lambda: _parquet(reference.frame),
-            Kind.XLSX: lambda: _workbook(reference.frame),
+            FileKind.CSV: lambda: reference.text,
+            FileKind.CSV_GZ: lambda: gzip.compress(reference.text, mtime=0),
+            FileKind.PARQUET: lambda: _parquet(reference.frame),
+            FileKind.XLSX: lambda: _workbook(reference.frame),
         }
         self._whole = make[kind]()
 
@@ -200,14 +200,14 @@ class Intake:
         """Damaged files without an end."""
         pick = self._damage.pick
         while True:
-            if self._kind is Kind.XLSX and pick.random() < 0.8:
+            if self._kind is FileKind.XLSX and pick.random() < 0.8:
                 yield self._members()
-            elif self._kind is Kind.CSV_GZ and pick.random() < 0.5:
+            elif self._kind is FileKind.CSV_GZ and pick.random() < 0.5:
                 yield gzip.compress(self._text(), mtime=0)
-            elif self._kind is Kind.PARQUET and pick.random() < 0.3:
+            elif self._kind is FileKind.PARQUET and pick.random() < 0.3:
                 yield self._odd_parquet()
             else:
-                yield self._text() if self._kind is Kind.CSV else self._damage.any_bytes(self._whole)
+                yield self._text() if self._kind is FileKind.CSV else self._damage.any_bytes(self._whole)
 
     def _text(self) -> bytes:
         way = self._damage.cells if self._damage.pick.random() < 0.5 else self._damage.any_bytes
@@ -658,10 +658,10 @@ def main() -> int:
             return made
 
         makers: dict[str, Callable[[], Any]] = {
-            "text": lambda: Intake(reference, Kind.CSV, folder, damage),
-            "gz": lambda: Intake(reference, Kind.CSV_GZ, folder, damage),
-            "parquet": lambda: Intake(reference, Kind.PARQUET, folder, damage),
-            "workbook": lambda: Intake(reference, Kind.XLSX, folder, damage),
+            "text": lambda: Intake(reference, FileKind.CSV, folder, damage),
+            "gz": lambda: Intake(reference, FileKind.CSV_GZ, folder, damage),
+            "parquet": lambda: Intake(reference, FileKind.PARQUET, folder, damage),
+            "workbook": lambda: Intake(reference, FileKind.XLSX, folder, damage),
             "json": lambda: Api(reference, damage, folder / "api"),
             "store": lambda: Store(damage, folder / "store"),
             "queue": lambda: Queue(damage, folder / "queue"),

@@ -41,15 +41,15 @@ from xlsxwriter import Workbook
 from benchmarks.fuzz import Damage
 from screening.detectors.registry import Detectors
 from screening.errors import ScreeningError
-from screening.intake import Kind, opening
+from screening.intake import FileKind, opening
 from screening.intake.conversion import parquet, workbook
 from screening.intake.conversion.convert import convert
 from screening.scoring.thresholds import always
 from screening.settings import ROOT, Settings
 from screening.uploads.line.order import ScreeningOrder
 from screening.uploads.line.screen import screen
-from screening.uploads.results import Outcome
-from screening.uploads.upload_folder import Folder
+from screening.uploads.results import ScreeningOutcome
+from screening.uploads.upload_folder import UploadFolder
 
 KEPT = ROOT / "build" / "fuzz"
 HEADER = ("TX_DATETIME", "CUSTOMER_ID", "TERMINAL_ID", "TX_AMOUNT")
@@ -65,7 +65,7 @@ class Made:
     """A file, and the text of its twin; ``None`` where it is damaged and has none."""
 
     data: bytes
-    kind: Kind
+    kind: FileKind
     twin: str | None
     told: str
     """How it was made, for whoever looks at it."""
@@ -143,8 +143,8 @@ class Parquets:
         pq.write_table(pa.Table.from_arrays(columns, names=names), out, **options)
         data, twin = out.getvalue(), _text(names, cells)
         if pick.random() < DAMAGED:
-            return Made(self._damage.any_bytes(data), Kind.PARQUET, None, "damaged")
-        return Made(data, Kind.PARQUET, twin, f"{'; '.join(told)}; {options}")
+            return Made(self._damage.any_bytes(data), FileKind.PARQUET, None, "damaged")
+        return Made(data, FileKind.PARQUET, twin, f"{'; '.join(told)}; {options}")
 
     def _maybe_blank(self, column: pa.Array, texts: list[str]) -> Column:
         if self._pick.random() > 0.05:
@@ -322,8 +322,8 @@ class Workbooks:
             twin = self._sheets(book, rows, told, inline=inline)
         data = out.getvalue()
         if pick.random() < DAMAGED:
-            return Made(self._damage.any_bytes(data), Kind.XLSX, None, "damaged")
-        return Made(data, Kind.XLSX, twin, "; ".join(told))
+            return Made(self._damage.any_bytes(data), FileKind.XLSX, None, "damaged")
+        return Made(data, FileKind.XLSX, twin, "; ".join(told))
 
     def _sheets(self, book: Workbook, rows: Rows, told: list[str], *, inline: bool) -> str:
         pick = self._pick
@@ -482,7 +482,7 @@ class OldWorkbooks:
                 sheet.append(self._cell(y + 1, x, column[y], form))
         data = self._compound(b"".join([begin, name, record(0x000A), *sheet, record(0x000A)]))
         if pick.random() < 0.5:
-            return Made(self._damage.any_bytes(data), Kind.XLS, None, "damaged")
+            return Made(self._damage.any_bytes(data), FileKind.XLS, None, "damaged")
         twin = _text(
             HEADER,
             [
@@ -492,7 +492,7 @@ class OldWorkbooks:
                 list(map(str, rows.amounts)),
             ],
         )
-        return Made(data, Kind.XLS, twin, f"1904: {since_1904}; dated: {dated}")
+        return Made(data, FileKind.XLS, twin, f"1904: {since_1904}; dated: {dated}")
 
     def _string(self, y: int, x: int, text: str) -> bytes:
         return bytes(self._record(0x0204, struct.pack("<HHHH", y, x, 0, len(text)) + text.encode()))
@@ -529,10 +529,10 @@ class Screens:
         self._detectors = Detectors(Settings(instance=folder / "detectors"))
         self._number = 0
 
-    def take(self, data: bytes, kind: Kind, *, damaged: bool = False) -> Any:
+    def take(self, data: bytes, kind: FileKind, *, damaged: bool = False) -> Any:
         """Return the probabilities, (rows,), or the refusal."""
         self._number += 1
-        folder = Folder(self._folder, f"{self._number:032x}")
+        folder = UploadFolder(self._folder, f"{self._number:032x}")
         folder.create()
         folder.input.write_bytes(data)
         folder.complete()
@@ -541,7 +541,7 @@ class Screens:
         try:
             with patch.object(opening, "convert", way):
                 screen(folder, kind, self._detectors, ScreeningOrder(limits=always(0.8), set_aside=True))
-            return np.array(Outcome(folder, 0.8).probability)
+            return np.array(ScreeningOutcome(folder, 0.8).probability)
         except ScreeningError as problem:
             if not problem.what:
                 raise
@@ -553,9 +553,9 @@ class Screens:
 
 
 def _convert_here(
-    source: Path, kind: Kind, target: Path, limits: Any, _waiting: Callable[[], None] = lambda: None
+    source: Path, kind: FileKind, target: Path, limits: Any, _waiting: Callable[[], None] = lambda: None
 ) -> bool:
-    if kind is Kind.PARQUET:
+    if kind is FileKind.PARQUET:
         parquet.to_csv(source, target, limits)
         return False
     return workbook.to_csv(source, target, kind, limits)
@@ -607,7 +607,7 @@ def _judge(screens: Screens, made: Made) -> str:
     found = screens.take(made.data, made.kind, damaged=made.twin is None)
     if made.twin is None:
         return "damaged: refused" if isinstance(found, ScreeningError) else "damaged: read"
-    twin = screens.take(made.twin.encode(), Kind.CSV)
+    twin = screens.take(made.twin.encode(), FileKind.CSV)
     if isinstance(found, ScreeningError) and isinstance(twin, ScreeningError):
         return "both refused"
     if isinstance(found, ScreeningError):

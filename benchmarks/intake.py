@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 
 from benchmarks.files import card_file
-from screening.intake import Kind, open_transactions
+from screening.intake import FileKind, open_transactions
 from screening.settings import ROOT
 from screening.transactions.schema import CARD
 
@@ -41,7 +41,7 @@ def read(path: Path) -> int:
     """Read a file through the intake as the worker does; returns its rows."""
     with path.open("rb", buffering=0) as stream:
         copy = path.with_suffix(".copy")
-        batches = open_transactions(stream, Kind.CSV, lambda _header: CARD, canonical=copy)
+        batches = open_transactions(stream, FileKind.CSV, lambda _header: CARD, canonical=copy)
         return sum(len(batch) for batch in batches)
 
 

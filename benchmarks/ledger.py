@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from screening.ledger.filters import Basis, Filter, Interval
+from screening.ledger.filters import Basis, DecisionFilter, TrendInterval
 from screening.ledger.identity import TransactionId, new_origin
 from screening.ledger.ledger import Ledger
-from screening.ledger.rows import Decisions, table_of
+from screening.ledger.rows import DecisionBatch, table_of
 from screening.ledger.tables import FILE
 
 FILE_ROWS = 284_807
@@ -44,17 +44,17 @@ def measure(millions: int = 1) -> dict[str, float]:
         segment = ledger.segments.all()[-1]
         found = {"enter_a_file_cpu_seconds": statistics.median(entered)}
         asked = ledger.questions
-        every = Filter()
+        every = DecisionFilter()
         origin = bytes.fromhex(str(segment.origin))
         questions: dict[str, Callable[[], Any]] = {
             "summary": lambda: asked.summary(every),
-            "trends": lambda: asked.trends(every, Interval.DAY),
+            "trends": lambda: asked.trends(every, TrendInterval.DAY),
             "countries": lambda: asked.by("country", every),
             "devices": lambda: asked.by("device_id", every),
             "browsers": lambda: asked.by("browser", every),
-            "confirmed": lambda: asked.summary(Filter(basis=Basis.CONFIRMED)),
+            "confirmed": lambda: asked.summary(DecisionFilter(basis=Basis.CONFIRMED)),
             "latest_100": lambda: asked.rows(every, limit=100),
-            "one_customer": lambda: asked.rows(Filter(entity=("customer", "C77")), limit=100),
+            "one_customer": lambda: asked.rows(DecisionFilter(entity=("customer", "C77")), limit=100),
             "one_row": lambda: asked.one(TransactionId(origin, 777), None),
         }
         for name, question in questions.items():
@@ -69,12 +69,12 @@ def _cpu(question: Callable[[], Any]) -> float:
     return (time.process_time() - begun) * 1000
 
 
-def month_of(number: int) -> Decisions:
+def month_of(number: int) -> DecisionBatch:
     """One file of a month, as of a shop."""
     chance = np.random.default_rng(number)
     first = datetime(2025, 1, 1, tzinfo=UTC).timestamp() + number * 30 * 86_400
     probability = chance.beta(0.2, 4, FILE_ROWS).astype(np.float32)
-    return Decisions(
+    return DecisionBatch(
         origin=new_origin(int(time.time() * 1000)),
         numbers=np.arange(1, FILE_ROWS + 1, dtype=np.uint32),
         source=FILE,

@@ -17,7 +17,7 @@ from typing import Any
 
 from benchmarks.realtime import sample
 from screening.settings import Settings
-from screening.web.api.deciding import Decider, Sent
+from screening.web.api.deciding import Decider, ScoringRequest
 from screening.web.app_factory import create_app
 from screening.web.services import Services
 
@@ -46,7 +46,7 @@ def main() -> None:
         account, decider = mine.users.by_name()["ada"], Decider(mine)
         for labels in (False, True):
             request: dict[str, Any] = {"account": account, "key": "key", "request": "request"}
-            sent = Sent(body=body(labels=labels), idempotency_key=None, **request)
+            sent = ScoringRequest(body=body(labels=labels), idempotency_key=None, **request)
             taken = []
             for _ in range(rounds + 2):
                 begun = time.thread_time()

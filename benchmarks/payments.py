@@ -19,10 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from model.data.order import Order
-from model.evaluation.baselines import RIVALS
+from model.data.order import TrainingOrder
+from model.evaluation.baselines import BASELINES
 from model.evaluation.card_precision import DAY, card_precision
-from model.fitting import Prepared, fit
+from model.fitting import PreparedRows, fit
 from model.recipes.recipe import thinned
 from model.trainer import prepare
 
@@ -42,7 +42,7 @@ def day_number(date: np.datetime64) -> int:
     return int(date.astype("datetime64[D]").astype(np.int64))
 
 
-def tested_rows(prepared: Prepared, card: Floats, first: int) -> Rows:
+def tested_rows(prepared: PreparedRows, card: Floats, first: int) -> Rows:
     """The payments of the seven days from ``first`` on, without those of cards known to be compromised."""
     day = (np.asarray(prepared.time) // DAY).astype(np.int64)
     fraud = prepared.label == 1
@@ -55,7 +55,7 @@ def tested_rows(prepared: Prepared, card: Floats, first: int) -> Rows:
     return np.concatenate(found)
 
 
-def measured(prepared: Prepared, card: Floats, rows: Rows, score: Floats) -> dict[str, float]:
+def measured(prepared: PreparedRows, card: Floats, rows: Rows, score: Floats) -> dict[str, float]:
     """AUC, average precision, card precision at 100 a day."""
     label = prepared.label[rows].astype(np.int64)
     return {
@@ -66,7 +66,7 @@ def measured(prepared: Prepared, card: Floats, rows: Rows, score: Floats) -> dic
 
 
 def scores_of(
-    prepared: Prepared, learned: Rows, tested: Rows, seed: int, names: list[str]
+    prepared: PreparedRows, learned: Rows, tested: Rows, seed: int, names: list[str]
 ) -> dict[str, Floats]:
     """The scores that each model gives the tested rows; all learn from the same rows with the same weights."""
 
@@ -78,7 +78,7 @@ def scores_of(
     rows, weight = thinned(prepared.label[learned].astype(np.int64), seed)
     given, label = prepared.features[learned[rows]], prepared.label[learned[rows]].astype(np.int64)
     for name in names:
-        found[name] = RIVALS[name](given, label, weight, seed)(prepared.features[tested])
+        found[name] = BASELINES[name](given, label, weight, seed)(prepared.features[tested])
     return found
 
 
@@ -103,7 +103,7 @@ def gains(
 
 def run(file: Path, seed: int, names: list[str]) -> dict[str, Any]:
     """All weeks, and their means."""
-    order = Order(
+    order = TrainingOrder(
         file=file, out=Path("unused"), name="payments", filename=file.name, label="TX_FRAUD", seed=seed
     )
     prepared = prepare(order, lambda _share, text: print(text, file=sys.stderr, flush=True))
@@ -136,7 +136,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.payments", description=__doc__)
     parser.add_argument("file", type=Path)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--models", nargs="*", default=list(NAMES), choices=list(RIVALS))
+    parser.add_argument("--models", nargs="*", default=list(NAMES), choices=list(BASELINES))
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

@@ -25,7 +25,7 @@ import pyarrow as pa
 from screening.infra.database import Database
 from screening.ledger.identity import new_origin
 from screening.ledger.ledger import Ledger
-from screening.ledger.rows import Decisions, table_of
+from screening.ledger.rows import DecisionBatch, table_of
 from screening.ledger.tables import FILE
 from screening.review.opening import Opener
 from tests.browser.next_case import TOOK, WATCH
@@ -35,7 +35,7 @@ ROWS, FLAGS, FILES = 142_000, 50_000, 2
 DECISIONS, IN_BROWSER = 100, 40
 
 
-def decisions(number: int) -> Decisions:
+def decisions(number: int) -> DecisionBatch:
     """Return the rows of one file: a third of them flagged, each of another customer."""
     chance = np.random.default_rng(number)
     probability = chance.uniform(0, 0.79, ROWS).astype(np.float32)
@@ -44,7 +44,7 @@ def decisions(number: int) -> Decisions:
     customers = np.arange(ROWS) + number * ROWS
     said = ["Amount 375.32 is 6.2 × this customer's 30-day median (60.70)"]
     reasons = [said if each else None for each in probability >= 0.8]
-    return Decisions(
+    return DecisionBatch(
         origin=new_origin(int(time.time() * 1000)),
         numbers=np.arange(1, ROWS + 1, dtype=np.uint32),
         source=FILE,

@@ -19,11 +19,11 @@ import numpy as np
 import pyarrow as pa
 
 from benchmarks.ledger import FILE_ROWS, month_of
-from screening.ledger.filters import Filter
+from screening.ledger.filters import DecisionFilter
 from screening.ledger.ledger import Ledger
 from screening.ledger.rows import table_of
 from screening.ledger.tables import FILE
-from screening.rules.backtest import Tried, backtest, counterexamples
+from screening.rules.backtest import TriedRule, backtest, counterexamples
 from screening.rules.facts import COMMON
 from screening.rules.language.closure import compiled
 from screening.rules.language.parser import parse
@@ -78,13 +78,15 @@ def measure(millions: int = 1) -> dict[str, float]:
 
         def ask(texts: Sequence[str]) -> Callable[[], Any]:
             rules = [_tried(text) for text in texts]
-            return lambda: backtest(rules, ENTRIES, questions, chosen=Filter(), now=now)
+            return lambda: backtest(rules, ENTRIES, questions, chosen=DecisionFilter(), now=now)
 
         asked = {
             "one_rule": ask([ONE]),
             "one_rule_of_features": ask([TWENTY[4]]),
             "twenty_rules": ask(TWENTY),
-            "counterexamples": lambda: counterexamples(_tried(ONE), ENTRIES, questions, chosen=Filter()),
+            "counterexamples": lambda: counterexamples(
+                _tried(ONE), ENTRIES, questions, chosen=DecisionFilter()
+            ),
         }
         found: dict[str, float] = {"rows": rows}
         for name, question in asked.items():
@@ -94,8 +96,8 @@ def measure(millions: int = 1) -> dict[str, float]:
     return found | _of_one()
 
 
-def _tried(text: str) -> Tried:
-    return Tried(name=text, condition=parse(text, VOCABULARY), effect=Effect.FLAG)
+def _tried(text: str) -> TriedRule:
+    return TriedRule(name=text, condition=parse(text, VOCABULARY), effect=Effect.FLAG)
 
 
 def _of_one() -> dict[str, float]:

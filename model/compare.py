@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model.data.order import DELAY, Order
-from model.evaluation.baselines import BOOSTED, RIVALS, TREATMENTS, Floats, Labels, treat
+from model.data.order import DELAY, TrainingOrder
+from model.evaluation.baselines import BASELINES, BOOSTED, TREATMENTS, Floats, Labels, treat
 from model.evaluation.card_precision import card_precision
 from model.evaluation.metrics import Resampled, curves, flagged, ranking, reliability
 from model.evaluation.validation import LATER, plan
-from model.fitting import Prepared, fit
+from model.fitting import PreparedRows, fit
 from model.progress import silent
 from model.recipes.blend import Blend, quick_blend
 from model.recipes.recipe import Recipe
@@ -53,7 +53,7 @@ class Test:
     tested: NDArray[np.int64]
 
 
-def tests(prepared: Prepared, delay: float, seed: int) -> Iterator[Test]:
+def tests(prepared: PreparedRows, delay: float, seed: int) -> Iterator[Test]:
     """Yield the latest rows, if there is a time, and rows drawn at random."""
     planned = plan(prepared.label, prepared.time, delay, seed)
     if planned.kind == "time":
@@ -66,7 +66,7 @@ def tests(prepared: Prepared, delay: float, seed: int) -> Iterator[Test]:
 
 
 def compare(
-    prepared: Prepared,
+    prepared: PreparedRows,
     *,
     how: str,
     delay: float,
@@ -92,7 +92,7 @@ def compare(
 
 
 def compare_on(
-    prepared: Prepared,
+    prepared: PreparedRows,
     test: Test,
     how: str,
     seed: int,
@@ -121,7 +121,7 @@ def compare_on(
 
 
 def score_by(
-    name: str, prepared: Prepared, test: Test, how: str, seed: int, *, recipe: Recipe | Blend | None
+    name: str, prepared: PreparedRows, test: Test, how: str, seed: int, *, recipe: Recipe | Blend | None
 ) -> tuple[Floats, dict[str, float]]:
     """Return the scores of the tested rows, and how long learning and scoring took."""
     treated = treat(prepared.label[test.learned].astype(np.int64), how, seed)
@@ -135,7 +135,7 @@ def score_by(
         score = made.logits(prepared, test.tested)
     else:
         label = prepared.label[rows].astype(np.int64)
-        model = RIVALS[name](prepared.features[rows], label, treated.weight, seed)
+        model = BASELINES[name](prepared.features[rows], label, treated.weight, seed)
         learned = time.perf_counter()
         score = model(given)
     done = time.perf_counter()
@@ -145,7 +145,9 @@ def score_by(
     }
 
 
-def measure_scores(prepared: Prepared, test: Test, label: Labels, score: Floats, seed: int) -> dict[str, Any]:
+def measure_scores(
+    prepared: PreparedRows, test: Test, label: Labels, score: Floats, seed: int
+) -> dict[str, Any]:
     """Return the figures of one model on the tested rows."""
     weight = np.ones(len(label))
     probability = in_halves(log_odds(score), label, seed)
@@ -178,7 +180,7 @@ def log_odds(score: Floats) -> Floats:
     return np.clip(score, -60, 60)
 
 
-def card_numbers_of(prepared: Prepared) -> Floats | None:
+def card_numbers_of(prepared: PreparedRows) -> Floats | None:
     """Return the column that says whose card it is, if there is one."""
     contract = prepared.definition.contract
     for place, column in enumerate(contract.parts()):
@@ -247,7 +249,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("file", type=Path)
     parser.add_argument("--label")
     parser.add_argument("--balance", choices=TREATMENTS, default="none")
-    parser.add_argument("--models", nargs="*", default=list(RIVALS), choices=list(RIVALS))
+    parser.add_argument("--models", nargs="*", default=list(BASELINES), choices=list(BASELINES))
     parser.add_argument("--label-delay", type=float, default=DELAY, help="seconds until a fraud is known")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
@@ -262,7 +264,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(text, file=sys.stderr, flush=True)
 
     try:
-        order = Order(
+        order = TrainingOrder(
             file=options.file, out=Path("unused"), name="compared", filename=options.file.name, label=options.label,
             label_delay=options.label_delay, seed=options.seed,
         )  # fmt: skip

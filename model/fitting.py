@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model.data.labelled_table import Table
+from model.data.labelled_table import LabelledTable
 from model.progress import Say
 from model.recipes.blend import Blend, Split
 from model.recipes.cold_start import Cold
@@ -25,10 +25,10 @@ SCALER_ROWS = 200_000
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedRows:
     """Cleaned rows with their features: all (n, …), in the file's order; ``time`` is ``None`` without one."""
 
-    table: Table
+    table: LabelledTable
     definition: Definition
     features: Features
     label: NDArray[np.int8]
@@ -37,30 +37,30 @@ class Prepared:
 
 
 @dataclass(frozen=True)
-class Learned:
+class LearnedNet:
     """A net before calibration, with all that makes its inputs of a file's columns."""
 
     net: Fitted
     scaler: Any
     definition: Definition
 
-    def features(self, prepared: Prepared, rows: Rows) -> Features:
+    def features(self, prepared: PreparedRows, rows: Rows) -> Features:
         """Return the net's inputs before scaling, (rows, f): with the rates of values, as later rows get them."""
         return rated_features(prepared, self.definition, rows)
 
-    def logits(self, prepared: Prepared, rows: Rows) -> Floats:
+    def logits(self, prepared: PreparedRows, rows: Rows) -> Floats:
         """Return uncalibrated logits (rows,) of rows that it hasn't learned from."""
         return self.net.logits(self.scaler.transform(self.features(prepared, rows)))
 
 
-def rated_features(prepared: Prepared, definition: Definition, rows: Rows) -> Features:
+def rated_features(prepared: PreparedRows, definition: Definition, rows: Rows) -> Features:
     """Return features of rows, (rows, f), those that a definition has beyond the prepared ones last."""
     more = [Rates.read(levels).of(_cells(prepared, name)[rows]) for name, levels in definition.rates.items()]
     return np.column_stack([prepared.features[rows], *more]).astype(np.float32, copy=False)
 
 
 def fit(
-    prepared: Prepared,
+    prepared: PreparedRows,
     rows: Rows,
     seed: int,
     say: Say,
@@ -68,7 +68,7 @@ def fit(
     weight: Floats | None = None,
     recipe: Recipe | Blend | None = None,
     splits: Sequence[Split] | None = None,
-) -> Learned:
+) -> LearnedNet:
     """Scale and learn from some of the rows; ``weight`` goes along them. A recipe or blend is taken as it is.
 
     ``splits`` are what to choose a blend on, as numbers of ``rows``. What is told of the values of categories is
@@ -96,11 +96,11 @@ def fit(
         seed=seed,
         say=say,
     )
-    return Learned(fitted, scaler, definition)
+    return LearnedNet(fitted, scaler, definition)
 
 
 def learn_rates(
-    prepared: Prepared, rows: Rows, time: Floats | None, seed: int
+    prepared: PreparedRows, rows: Rows, time: Floats | None, seed: int
 ) -> tuple[Definition, Features]:
     """Return the definition with the rates of these rows, and their features to learn from, (rows, f)."""
     names = told_of(prepared.definition)
@@ -124,7 +124,7 @@ def told_of(definition: Definition) -> list[str]:
     ]
 
 
-def _cells(prepared: Prepared, name: str) -> Floats:
+def _cells(prepared: PreparedRows, name: str) -> Floats:
     return prepared.table.values[:, prepared.table.contract.columns.index(name)]
 
 

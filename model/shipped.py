@@ -16,7 +16,7 @@ from pathlib import Path
 import pandas as pd
 
 from model.data import simulation
-from model.data.order import Order
+from model.data.order import TrainingOrder
 from model.export.compiled import write_compiled
 from model.trainer import train
 from screening.errors import ScreeningError
@@ -70,7 +70,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     shipped = SHIPPED[options.name]
-    order = Order(
+    order = TrainingOrder(
         file=options.file,
         out=options.out / options.name,
         name=options.name,

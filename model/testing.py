@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model.data.labelled_table import Table
+from model.data.labelled_table import LabelledTable
 from model.evaluation.metrics import report
 from model.evaluation.validation import LATER, Validation
 from model.export.model_card import THRESHOLD
-from model.fitting import Floats, Learned, Prepared, fit
+from model.fitting import Floats, LearnedNet, PreparedRows, fit
 from model.progress import Say, part
-from model.recipes.blend import Blend, Choice
+from model.recipes.blend import Blend, BlendChoice
 from model.recipes.calibration import Calibration, cross_calibrated, fit_calibration
 from model.recipes.recipe import Fitted, Recipe, blends
 
@@ -24,19 +24,19 @@ APART = ("grouped", "stretches")
 
 
 @dataclass(frozen=True)
-class Tested:
+class TestResult:
     """Result of a test: the card's metrics, the final net's calibration, and how it is to be made."""
 
     metrics: dict[str, Any]
     calibration: Calibration
     recipe: Recipe | Blend
-    of_all: Learned | None = None
+    of_all: LearnedNet | None = None
     """The net of all rows, where the test made it already."""
 
 
 def validate(
-    prepared: Prepared, validation: Validation, seed: int, say: Say, recipe: Recipe | Blend | None = None
-) -> Tested:
+    prepared: PreparedRows, validation: Validation, seed: int, say: Say, recipe: Recipe | Blend | None = None
+) -> TestResult:
     """Test on rows that the net hasn't seen, and calibrate by them.
 
     On later rows, a net learns from what came before, with a blend that was chosen there. The rows that the blend was
@@ -66,12 +66,12 @@ def validate(
     prior = float(label.mean())
     probability = in_halves(logit[rows], label[rows], seed)
     metrics = card_metrics(prepared, validation, rows, probability, fitted)
-    return Tested(metrics, calibration_of(logit, label, rows, prior), fitted.recipe, made)
+    return TestResult(metrics, calibration_of(logit, label, rows, prior), fitted.recipe, made)
 
 
 def test_by_splits(
-    prepared: Prepared, validation: Validation, seed: int, say: Say, recipe: Recipe | Blend | None
-) -> Tested:
+    prepared: PreparedRows, validation: Validation, seed: int, say: Say, recipe: Recipe | Blend | None
+) -> TestResult:
     """Return what nets that were learned on the rest say of the tested rows."""
     logit = np.full(len(prepared.label), np.nan)
     count = len(validation.splits)
@@ -94,17 +94,21 @@ def test_by_splits(
         probability = in_halves(logit[rows], label[rows], seed)
     every = np.flatnonzero(~np.isnan(logit))
     metrics = card_metrics(prepared, validation, rows, probability, fitted)
-    return Tested(metrics, calibration_of(logit, label, every, prior), fitted.recipe)
+    return TestResult(metrics, calibration_of(logit, label, every, prior), fitted.recipe)
 
 
-def _chosen(fitted: Fitted) -> Choice:
+def _chosen(fitted: Fitted) -> BlendChoice:
     if fitted.choice is None:
         raise AssertionError("no recipe was given, so a blend was chosen")
     return fitted.choice
 
 
 def card_metrics(
-    prepared: Prepared, validation: Validation, rows: NDArray[np.int64], probability: Floats, fitted: Fitted
+    prepared: PreparedRows,
+    validation: Validation,
+    rows: NDArray[np.int64],
+    probability: Floats,
+    fitted: Fitted,
 ) -> dict[str, Any]:
     """Return the figures of the card; ``probability`` goes along the tested ``rows``."""
     label = prepared.label.astype(np.int64)
@@ -129,7 +133,7 @@ def card_metrics(
     return {"validation": found, **told}
 
 
-def recall_by_type(tested: Table, probability: Floats) -> list[dict[str, Any]]:
+def recall_by_type(tested: LabelledTable, probability: Floats) -> list[dict[str, Any]]:
     """Count the test rows of each type of fraud, and the share of them that is flagged; (rows,) of the test."""
     if len(tested.types) < 2:
         return []

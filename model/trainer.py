@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.data import data_quality
-from model.data.data_quality import Finding
-from model.data.labelled_table import Table, read_table, without
-from model.data.order import Order
+from model.data.data_quality import QualityFinding
+from model.data.labelled_table import LabelledTable, read_table, without
+from model.data.order import TrainingOrder
 from model.evaluation.validation import Validation, check_labels, grouped, plan
-from model.export.package import Made, write_detector
-from model.fitting import Features, Prepared, fit, sample_of
+from model.export.package import FinishedTraining, write_detector
+from model.fitting import Features, PreparedRows, fit, sample_of
 from model.progress import Say, part
 from model.recipes.blend import quick_blend
 from model.testing import validate
@@ -37,7 +37,7 @@ ONCE = 100_000
 BLOCK = 65_536
 
 
-def train(order: Order, say: Say) -> dict[str, Any]:
+def train(order: TrainingOrder, say: Say) -> dict[str, Any]:
     """Make the detector of an order; gives its card.
 
     Raises:
@@ -57,7 +57,7 @@ def train(order: Order, say: Say) -> dict[str, Any]:
     learned = tested.of_all or fit(prepared, every, order.seed, share, recipe=tested.recipe)
     say(0.96, "Writing the detector")
     sample = sample_of(len(prepared.label), order.seed)
-    made = Made(
+    made = FinishedTraining(
         net=learned.net.build(tested.calibration),
         scaler=learned.scaler,
         definition=learned.definition,
@@ -71,7 +71,7 @@ def train(order: Order, say: Say) -> dict[str, Any]:
     return write_detector(made, order)
 
 
-def planned(prepared: Prepared, order: Order) -> Validation:
+def planned(prepared: PreparedRows, order: TrainingOrder) -> Validation:
     """Return how a detector is tested: without a time on folds that part nobody who comes back, if anybody does."""
     apart = None
     if prepared.time is None:
@@ -85,7 +85,7 @@ def planned(prepared: Prepared, order: Order) -> Validation:
     return apart or plan(prepared.label, prepared.time, order.label_delay, order.seed)
 
 
-def prepare(order: Order, say: Say) -> Prepared:
+def prepare(order: TrainingOrder, say: Say) -> PreparedRows:
     """Read, clean, and make features.
 
     Raises:
@@ -119,12 +119,12 @@ def prepare(order: Order, say: Say) -> Prepared:
         else table.values[:, table.contract.columns.index(table.contract.time)]
     )
     found = with_notes(with_ranges(cleaned.report, ranges), table)
-    return Prepared(table, definition, features, table.label, time, found)
+    return PreparedRows(table, definition, features, table.label, time, found)
 
 
-def with_notes(found: dict[str, Any], table: Table) -> dict[str, Any]:
+def with_notes(found: dict[str, Any], table: LabelledTable) -> dict[str, Any]:
     """Return the report of the cleaning with how columns were read that could have been read otherwise."""
-    notes = [asdict(Finding("reading", None, found["rows"], "read so", note)) for note in table.notes]
+    notes = [asdict(QualityFinding("reading", None, found["rows"], "read so", note)) for note in table.notes]
     return {**found, "findings": [*notes, *found["findings"]]}
 
 
@@ -136,7 +136,7 @@ def with_ranges(found: dict[str, Any], ranges: Ranges | None) -> dict[str, Any]:
     return {**found, "ranges": {"used": len(ranges), "skipped": ranges.skipped, "problems": damage}}
 
 
-def make_features(definition: Definition, table: Table, say: Say) -> Features:
+def make_features(definition: Definition, table: LabelledTable, say: Say) -> Features:
     """Return the features of all rows, and say so."""
     found = np.empty((len(table.values), len(definition.names)), np.float32)
     done = 0
@@ -147,7 +147,7 @@ def make_features(definition: Definition, table: Table, say: Say) -> Features:
     return found
 
 
-def recent_rows(table: Table) -> NDArray[np.int64]:
+def recent_rows(table: LabelledTable) -> NDArray[np.int64]:
     """Return the rows to learn from, in the file's order."""
     if len(table.values) <= MOST_LEARNED:
         return np.arange(len(table.values))
@@ -163,7 +163,7 @@ def main(arguments: list[str] | None = None) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
-        order = Order.read(Path((sys.argv[1:] if arguments is None else arguments)[0]))
+        order = TrainingOrder.read(Path((sys.argv[1:] if arguments is None else arguments)[0]))
         card = train(order, lambda share, text: _tell(progress=round(share, 3), stage=text))
     except IndexError:
         print("usage: python -m model.trainer ORDER.json", file=sys.stderr)

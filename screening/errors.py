@@ -1,4 +1,4 @@
-"""One root for everything that a user or an operator can mend.
+"""One root for everything that a user or an operator can fix.
 
 Every :class:`ScreeningError` says *what* is wrong, *where*, and what to do about it (*remedy*). One handler in
 :mod:`screening.web` turns it into a page or an ``application/problem+json`` body; the command line prints it.
@@ -185,7 +185,7 @@ class Undecided(BadFile):
     """A file can be read in more than one way: whoever sent it must say which one is meant."""
 
     questions: tuple[Question, ...] = ()
-    anew: bool = False
+    again: bool = False
     """Whether what was answered for earlier files can't be taken: the cells speak against it."""
 
     title: ClassVar[str] = "This file can be read in two ways"

@@ -178,7 +178,7 @@ def services(app: Flask) -> Services:
 @pytest.fixture
 def worker(settings: Settings, services: Services) -> Iterator[Worker]:
     """The real worker, in a thread instead of a process."""
-    working = Worker(settings, services.history, services.detectors)
+    working = Worker(settings, services.screenings, services.detectors)
     thread = threading.Thread(target=working.loop)
     thread.start()
     yield working

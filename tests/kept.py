@@ -1,7 +1,7 @@
-"""What is made anew for each app although it is the same for all apps of a process: made once for all tests.
+"""What is made again for each app although it is the same for all apps of a process: made once for all tests.
 
 Each test has an app of its own, and most of what that took were these. Each keeps what the library, or the app itself,
-made, by all that it is made of: a template or a card that was changed is read anew. Nothing that failed is kept.
+made, by all that it is made of: a template or a card that was changed is read again. Nothing that failed is kept.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ def keep_migrations() -> None:
                 if raw.execute(
                     "SELECT count(*) FROM sqlite_master WHERE name = 'ledger_name'"
                 ).fetchone() == (1,):
-                    # what tells the states of several ledgers in one Redis apart is drawn anew
+                    # what tells the states of several ledgers in one Redis apart is drawn again
                     raw.execute("UPDATE ledger_name SET name = ?", [secrets.token_hex(8)])
         else:
             migrate(own)

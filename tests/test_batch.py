@@ -20,10 +20,10 @@ from flask import Flask
 
 from screening.batch import spark as sparks
 from screening.batch.decisions import read_decisions
-from screening.detectors.vectorizer import Seen
+from screening.detectors.vectorizer import History
 from screening.errors import NotFound, NotReady
 from screening.features import Past
-from screening.ledger.filters import Filter
+from screening.ledger.filters import DecisionFilter
 from screening.ledger.tables import API, BATCH, FILE
 from screening.settings import ROOT, Settings
 from screening.transactions.json_records import from_frame
@@ -207,7 +207,7 @@ def test_a_detector_that_looks_back_gives_what_a_file_gets(
     # a transaction of the API, which is one row with all that was before it
     values, labels = numbers(rows)
     for row in np.flatnonzero(scores["flagged"])[:5].tolist():
-        before = Seen(past=Past(values[: cuts[1] + row], labels[: cuts[1] + row]))
+        before = History(past=Past(values[: cuts[1] + row], labels[: cuts[1] + row]))
         asked = now.iloc[row].drop(["number", found.contract.label]).to_dict()
         (alone,) = get_probabilities(asked, found, before.indexed(found.vectorizer.definition))
         assert alone == pytest.approx(scores["fraud_probability"][row], abs=1e-6)
@@ -219,7 +219,7 @@ def check_entered(services: Services, scores: pd.DataFrame, given: pd.DataFrame,
     field = {"payments": "terminal", "ecommerce": "device"}[detector]
     named = {"payments": "TERMINAL_ID", "ecommerce": "device_id"}[detector]
     query = f"SELECT {columns}, {field} FROM chosen ORDER BY probability, event_time, amount"
-    entered = pd.DataFrame(services.ledger.questions.ask(query, Filter(detector=detector)).rows)
+    entered = pd.DataFrame(services.ledger.questions.ask(query, DecisionFilter(detector=detector)).rows)
     contract = services.detectors.get(detector).contract
     time, amount, label = str(contract.time), str(contract.amount), str(contract.label)
     expected = scores.assign(
@@ -251,7 +251,7 @@ def test_a_job_that_is_run_again_is_entered_once(app: Flask, spark: Any, tmp_pat
     def entered(target: str, *words: str) -> tuple[Result, int]:
         done = run(app, "batch", tmp_path / "in.parquet", tmp_path / target, "--detector", "card", *words)
         found = services.ledger.questions.ask(
-            "SELECT count(*) AS rows FROM chosen", Filter(source=BATCH)
+            "SELECT count(*) AS rows FROM chosen", DecisionFilter(source=BATCH)
         ).rows
         return done, int(found[0]["rows"]) if found else 0
 

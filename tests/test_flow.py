@@ -143,7 +143,7 @@ def test_a_refused_file_leaves_no_history_and_no_file(
 ) -> None:
     assert analyst.upload(b"Time,V1\n1,2\n").status_code == 400
     assert analyst.upload(sample, "picture.png").status_code == 415
-    assert services.history.count("ana") == 0
+    assert services.screenings.count("ana") == 0
     assert list((services.settings.instance / "screenings").glob("*")) == []
 
 

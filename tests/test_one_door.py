@@ -39,7 +39,7 @@ def app(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Flask]:
 @pytest.fixture
 def worker(settings: Settings, services: Services) -> Iterator[Worker]:
     """The worker as ``python app.py worker`` composes it."""
-    working = Worker(settings, services.history, services.detectors, probabilities=composed.probabilities)
+    working = Worker(settings, services.screenings, services.detectors, probabilities=composed.probabilities)
     thread = threading.Thread(target=working.loop)
     thread.start()
     yield working

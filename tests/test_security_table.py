@@ -1,6 +1,6 @@
 """docs/security.md says which tests hold which item of the security list.
 
-``python -m tests.test_security_table`` writes its table anew.
+``python -m tests.test_security_table`` writes its table again.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def test_every_marked_item_has_a_row() -> None:
 
 
 def main(document: Path = DOCUMENT) -> None:
-    """Write the table anew."""
+    """Write the table again."""
     document.write_text(rewritten(document.read_text("utf-8")), encoding="utf-8")
 
 

@@ -28,7 +28,7 @@ from screening.ledger.tail import Tail
 from screening.settings import ROOT, Settings
 from screening.streams.messages import MessageReader
 from screening.streams.options import StreamOptions
-from screening.streams.stream import Stream, Work
+from screening.streams.stream import Stream, StreamServices
 from screening.web.api.streaming import StreamDesk
 from screening.web.services import Services
 from tests.kafka_broker import Broker, broker
@@ -97,7 +97,7 @@ def options(broker: Broker, mia: Account) -> StreamOptions:
 
 def stream_of(services: Services, options: StreamOptions) -> Stream:
     desk = StreamDesk(services, options.account)
-    work = Work(decide=desk.decide, word=desk.word, database=services.database, secret=b"k" * 32)
+    work = StreamServices(decide=desk.decide, word=desk.word, database=services.database, secret=b"k" * 32)
     return Stream(options, work)
 
 

@@ -167,9 +167,9 @@ class Opened:
 
     def wait(self, screening: str, seconds: float = 60) -> str | None:
         deadline = time.monotonic() + seconds
-        while self.services.history.state(screening) in OPEN_STATES and time.monotonic() < deadline:
+        while self.services.screenings.state(screening) in OPEN_STATES and time.monotonic() < deadline:
             time.sleep(0.01)
-        return self.services.history.state(screening)
+        return self.services.screenings.state(screening)
 
     def close(self) -> None:
         self.services.database.engine.dispose()
@@ -228,7 +228,7 @@ def opened(unpack: Callable[[], Old]) -> Iterator[Opened]:
 @pytest.fixture
 def worked(opened: Opened) -> Iterator[Opened]:
     """The instance, with the worker beside it."""
-    worker = Worker(opened.old.settings(), opened.services.history, opened.services.detectors)
+    worker = Worker(opened.old.settings(), opened.services.screenings, opened.services.detectors)
     thread = threading.Thread(target=worker.loop)
     thread.start()
     yield opened
@@ -303,7 +303,7 @@ def differences(before: Tables, after: Tables) -> list[str]:
 def test_a_start_loses_and_changes_nothing(unpack: Callable[[], Old]) -> None:
     old = unpack()
     before, files, audit = unpack().rows(), old.files(), old.audit()
-    # one screening and one session stand in the write-ahead log only: the server was killed
+    # one screening and one session appear in the write-ahead log only: the server was killed
     assert {name: len(rows) for name, rows in before.items()} == {
         "counters": 1, "handed_passwords": 1, "mappings": 1, "screenings": 13, "sessions": 3, "trainings": 3,
     }  # fmt: skip
@@ -467,7 +467,7 @@ def test_a_file_that_was_checked_is_screened_as_0_2_would_have(worked: Opened) -
     old, ana = worked.old, worked.person(ANA)
     checked = old.id_of("checked")
     page = f"/results/{checked}/check"
-    assert worked.services.history.state(checked) == CHECKED
+    assert worked.services.screenings.state(checked) == CHECKED
     assert ana.post(page, page).status_code == 400, "three rows can't be screened"
     assert ana.post(page, page, set_aside="1").status_code == 303
     assert worked.wait(checked) == DONE
@@ -478,7 +478,7 @@ def test_a_file_that_was_checked_is_screened_as_0_2_would_have(worked: Opened) -
 def test_a_file_that_waits_for_a_mapping_gets_it(worked: Opened) -> None:
     old, ana = worked.old, worked.person(ANA)
     misnamed = old.id_of("misnamed")
-    assert worked.services.history.state(misnamed) == FAILED
+    assert worked.services.screenings.state(misnamed) == FAILED
     page = f"/results/{misnamed}/mapping?detector=card"
     form = {
         **fields_of(ana.client.get(page).get_data(as_text=True)),

@@ -2,7 +2,7 @@
 
 Two kinds of file are understood: the public ``creditcard.csv`` (every row stands for itself) and a sample of it with
 the extra columns ``uniform`` (the row belongs to a uniform sample of the legitimate payments) and ``copies`` (how
-often an identical fraud row stands in the full file).
+often an identical fraud row appears in the full file).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class TrainingFile:
 
     ``values`` is float64 (rows, 30) in the order of the contract, ``label`` int (rows,), ``uniform`` tells the rows
     that may be used to evaluate, ``weight`` float64 (rows,) is what a row stands for in a metric (0 where it may not
-    be used), ``copies`` how often a row stands in the full file.
+    be used), ``copies`` how often a row appears in the full file.
     """
 
     values: NDArray[np.float64]
@@ -109,7 +109,7 @@ def check_values(values: NDArray[np.float64], label: NDArray[np.int64]) -> None:
         row, column = np.argwhere(~np.isfinite(values))[0]
         raise BadFile(
             f"Row {row + 1} has no usable number in column {CARD.columns[column]}.",
-            remedy="Mend or leave out the row.",
+            remedy="Fix or leave out the row.",
         )
     if not np.isin(label, (0, 1)).all():
         raise BadFile(f"Column {CARD.label} holds other values than 0 and 1.")

@@ -1,4 +1,4 @@
-"""Looks at the rows of a training file before anything is learned of them, mends what it can, and says what it did.
+"""Looks at the rows of a training file before anything is learned of them, fixes what it can, and says what it did.
 
 Cells that can't be read never get here: the intake has set their rows aside, and the report counts them too.
 """
@@ -28,7 +28,7 @@ Labels = NDArray[np.int8]
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class QualityFinding:
     """One thing that was found, in how many rows, and what was done about it."""
 
     kind: str
@@ -41,7 +41,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Cleaned:
+class CleanedRows:
     """Rows to learn from, bool (rows,), columns to leave out, and the report as JSON types."""
 
     keep: NDArray[np.bool_]
@@ -60,7 +60,7 @@ def examine(
     set_aside_frauds: int = 0,
     problems: Sequence[CellProblem] = (),
     guessed_out: Sequence[tuple[str, str]] = (),
-) -> Cleaned:
+) -> CleanedRows:
     """Look at rows of a contract.
 
     Args:
@@ -78,7 +78,7 @@ def examine(
     findings = []
     if set_aside:
         findings.append(
-            Finding(
+            QualityFinding(
                 "unreadable",
                 None,
                 set_aside,
@@ -108,19 +108,21 @@ def examine(
         "unreadable": [asdict(problem) for problem in problems[:SHOWN]],
         "unused": [{"column": name, "reason": reason} for name, reason in guessed_out],
     }
-    return Cleaned(keep, tuple(name for name in out if name is not None), report)
+    return CleanedRows(keep, tuple(name for name in out if name is not None), report)
 
 
-def leave_out_unlabelled(contract: ColumnContract, label: Labels, keep: NDArray[np.bool_]) -> list[Finding]:
+def leave_out_unlabelled(
+    contract: ColumnContract, label: Labels, keep: NDArray[np.bool_]
+) -> list[QualityFinding]:
     """Leave out rows without a label, in ``keep``, and report them."""
     blank = label < 0
     keep &= ~blank
     count = int(blank.sum())
     words = f"{count:,} rows have no {contract.label}."
-    return [Finding("no label", contract.label, count, "left out", words)] if count else []
+    return [QualityFinding("no label", contract.label, count, "left out", words)] if count else []
 
 
-def find_duplicates(values: Matrix, label: Labels, keep: NDArray[np.bool_]) -> list[Finding]:
+def find_duplicates(values: Matrix, label: Labels, keep: NDArray[np.bool_]) -> list[QualityFinding]:
     """Return rows that repeat another one in every column that is used; the first is kept."""
     whole = np.column_stack([np.where(np.isnan(values), np.inf, values), label])
     _, first = np.unique(whole, axis=0, return_index=True)
@@ -132,11 +134,11 @@ def find_duplicates(values: Matrix, label: Labels, keep: NDArray[np.bool_]) -> l
         return []
     words = f"{count:,} rows repeat an earlier one in every column that is used."
     if count > RARE * len(values):
-        return [Finding("duplicates", None, count, "kept: so many are how the file is", words)]
+        return [QualityFinding("duplicates", None, count, "kept: so many are how the file is", words)]
     lost = int((again & (label == 1)).sum())
     keep &= ~again
     return [
-        Finding(
+        QualityFinding(
             "duplicates", None, count, "left out, the first of each kept", _with_frauds(words, lost), lost
         )
     ]
@@ -155,7 +157,7 @@ def excerpt_faults(problems: Sequence[CellProblem]) -> str:
 
 def examine_column(
     column: Column, values: NDArray[np.float64], frauds: NDArray[np.bool_], keep: NDArray[np.bool_]
-) -> list[Finding]:
+) -> list[QualityFinding]:
     """Report what is blank or odd in one column, and leave rows out, in ``keep``."""
     found = []
     blank = int(np.isnan(values).sum())
@@ -166,7 +168,7 @@ def examine_column(
             else "taken as a value"
         )
         found.append(
-            Finding("missing", column.name, blank, done, f"{column.name} is blank in {blank:,} rows.")
+            QualityFinding("missing", column.name, blank, done, f"{column.name} is blank in {blank:,} rows.")
         )
     if column.role is Role.AMOUNT:
         found += report_odd("negative", column.name, values < 0, keep, "is negative", frauds)
@@ -193,26 +195,26 @@ def report_odd(  # noqa: PLR0917 -- what is odd, and what to say of it
     keep: NDArray[np.bool_],
     says: str,
     frauds: NDArray[np.bool_],
-) -> list[Finding]:
+) -> list[QualityFinding]:
     """Report odd cells of a column; where they are rare, leave their rows out, in ``keep``."""
     count = int((odd & keep).sum())
     if not count:
         return []
     if count > RARE * len(odd):
         return [
-            Finding(
+            QualityFinding(
                 kind, name, count, "kept: so many are how the file is", f"{name} {says} in {count:,} rows."
             )
         ]
     lost = int((odd & keep & frauds).sum())
     keep &= ~odd
     words = _with_frauds(f"{name} {says} in {count:,} rows.", lost)
-    return [Finding(kind, name, count, "left out", words, lost)]
+    return [QualityFinding(kind, name, count, "left out", words, lost)]
 
 
 def find_late_moments(
     contract: ColumnContract, values: Matrix, frauds: NDArray[np.bool_], keep: NDArray[np.bool_]
-) -> list[Finding]:
+) -> list[QualityFinding]:
     """Return moments, such as a sign-up, that come after the transaction."""
     if contract.time is None:
         return []
@@ -228,7 +230,7 @@ def find_late_moments(
     return found
 
 
-def find_constant(contract: ColumnContract, values: Matrix, keep: NDArray[np.bool_]) -> list[Finding]:
+def find_constant(contract: ColumnContract, values: Matrix, keep: NDArray[np.bool_]) -> list[QualityFinding]:
     """Report columns that have one value in all rows that are kept."""
     found = []
     for place, name in enumerate(contract.columns):
@@ -242,7 +244,7 @@ def find_constant(contract: ColumnContract, values: Matrix, keep: NDArray[np.boo
                 # there or not there: that is two values
                 continue
             words = f"{name} says the same in every row."
-            found.append(Finding("constant", name, len(kept), "column left out", words))
+            found.append(QualityFinding("constant", name, len(kept), "column left out", words))
     return found
 
 
@@ -252,7 +254,7 @@ def find_leaks(
     label: Labels,
     keep: NDArray[np.bool_],
     kept: Collection[str],
-) -> list[Finding]:
+) -> list[QualityFinding]:
     """Report columns that tell the label too well."""
     rows = sample_rows(np.flatnonzero(keep), label)
     found = []
@@ -266,7 +268,7 @@ def find_leaks(
         if verdict.suspicion is Suspicion.LEAK:
             done = "kept, as was asked" if column.name in kept else "column left out"
         words = f"{column.name} {verdict.words}."
-        found.append(Finding(verdict.suspicion.value, column.name, int(keep.sum()), done, words))
+        found.append(QualityFinding(verdict.suspicion.value, column.name, int(keep.sum()), done, words))
     return found
 
 

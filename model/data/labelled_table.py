@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.data.card_file import file_sha256
-from model.data.order import Order
+from model.data.order import TrainingOrder
 from screening.columns.clocks import counted
 from screening.columns.composed_roles import compose_roles
 from screening.columns.labels import read_label
 from screening.columns.role_inference import Guess, guess_roles
 from screening.errors import BadFile, CellProblem
-from screening.intake import NOTHING_SAID, Forms, Kind, identify, look_over, open_transactions, settled
-from screening.intake.batch import Limits
+from screening.intake import NOTHING_SAID, FileKind, Forms, identify, look_over, open_transactions, settled
+from screening.intake.batch import ReadLimits
 from screening.intake.numbers import label_value
 from screening.intake.preview import sample
 from screening.transactions.amount_mixture import unlike
@@ -26,11 +26,11 @@ from screening.transactions.schema import Column, ColumnContract, Matrix, Role
 HEAD_BYTES = 4096
 SAMPLE_ROWS = 5000
 MOST_LISTED = 100
-LIMITS = Limits(unpacked=16 * 2**30, child_memory=8 * 2**30, child_seconds=1800)
+LIMITS = ReadLimits(unpacked=16 * 2**30, child_memory=8 * 2**30, child_seconds=1800)
 
 
 @dataclass(frozen=True)
-class Table:
+class LabelledTable:
     """A labelled file as numbers: ``values`` (rows, columns of the contract), ``label`` int8 (rows,), -1 unknown."""
 
     contract: ColumnContract
@@ -51,12 +51,12 @@ class Table:
     set_aside_frauds: int = 0
     """Those of the rows that were set aside whose label says fraud."""
 
-    def rows(self, chosen: NDArray[np.int64] | NDArray[np.bool_]) -> Table:
+    def rows(self, chosen: NDArray[np.int64] | NDArray[np.bool_]) -> LabelledTable:
         """Return the chosen rows only."""
         return replace(self, values=self.values[chosen], label=self.label[chosen], kind=self.kind[chosen])
 
 
-def read_table(order: Order) -> Table:
+def read_table(order: TrainingOrder) -> LabelledTable:
     """Read the file of an order.
 
     Raises:
@@ -85,7 +85,7 @@ def read_table(order: Order) -> Table:
     return replace(read_rows(order, columns, contract), unused=unused)
 
 
-def guess_order(order: Order) -> tuple[Order, tuple[Guess, ...]]:
+def guess_order(order: TrainingOrder) -> tuple[TrainingOrder, tuple[Guess, ...]]:
     """Return the order with the values that mean fraud, and a guess for each column."""
     kind = _kind(order.file, order.filename)
     found = sample(order.file, kind, SAMPLE_ROWS, counted=order.label, limits=LIMITS)
@@ -101,12 +101,12 @@ def guess_order(order: Order) -> tuple[Order, tuple[Guess, ...]]:
     )
 
 
-def _kind(path: Path, filename: str) -> Kind:
+def _kind(path: Path, filename: str) -> FileKind:
     with path.open("rb") as stream:
         return identify(filename, stream.read(HEAD_BYTES))
 
 
-def read_rows(order: Order, columns: tuple[Column, ...], contract: ColumnContract) -> Table:
+def read_rows(order: TrainingOrder, columns: tuple[Column, ...], contract: ColumnContract) -> LabelledTable:
     """Read the file, once more where the first try finds that it must be looked at as a whole."""
     kind = _kind(order.file, order.filename)
     return settled(
@@ -117,8 +117,12 @@ def read_rows(order: Order, columns: tuple[Column, ...], contract: ColumnContrac
 
 
 def read_with_forms(
-    order: Order, kind: Kind, columns: tuple[Column, ...], contract: ColumnContract, forms: Forms | None
-) -> Table:
+    order: TrainingOrder,
+    kind: FileKind,
+    columns: tuple[Column, ...],
+    contract: ColumnContract,
+    forms: Forms | None,
+) -> LabelledTable:
     """Read the file with the forms of its cells; ``None`` while each of them has one meaning."""
     values: list[Matrix] = []
     labels: list[NDArray[np.int8]] = []
@@ -156,7 +160,7 @@ def read_with_forms(
     kind_of_fraud = np.concatenate(labels)
     if contract.amount is not None:
         notes += unlike(contract.amount, np.concatenate(amounts))
-    return Table(
+    return LabelledTable(
         contract,
         columns,
         np.concatenate(values),
@@ -172,7 +176,7 @@ def read_with_forms(
     )
 
 
-def without(table: Table, dropped: set[str]) -> Table:
+def without(table: LabelledTable, dropped: set[str]) -> LabelledTable:
     """Return the table without some columns, which are ignored from now on."""
     columns = tuple(
         replace(column, role=Role.IGNORE) if column.name in dropped else column for column in table.columns

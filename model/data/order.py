@@ -13,7 +13,7 @@ from screening.errors import BadFile
 from screening.intake import NOTHING_SAID, Answers
 from screening.transactions.composition import Composition
 from screening.transactions.schema import CellKind, Column, Role
-from screening.transactions.times import Since
+from screening.transactions.times import StartUnit
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 DELAY = 7 * 86_400.0
@@ -21,7 +21,7 @@ DELAY = 7 * 86_400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class TrainingOrder:
     """Order for a training: its data, its settings, and the folder of the detector."""
 
     file: Path
@@ -57,7 +57,7 @@ class Order:
         return json.dumps(asdict(self), default=str, indent=1)
 
     @classmethod
-    def read(cls, path: Path) -> Order:
+    def read(cls, path: Path) -> TrainingOrder:
         """Read an order.
 
         Raises:
@@ -69,7 +69,7 @@ class Order:
             raise BadFile(f"The order to train can't be used: {problem}.", where=str(path)) from None
 
     @classmethod
-    def _of(cls, given: dict[str, Any]) -> Order:
+    def _of(cls, given: dict[str, Any]) -> TrainingOrder:
         if not NAME.fullmatch(given["name"]):
             raise ValueError(f"{given['name']!r} is no name for a detector")
         columns = given.get("columns")
@@ -101,6 +101,6 @@ def column_from(given: dict[str, Any]) -> Column:
         Role(given["role"]),
         CellKind(given.get("kind", CellKind.NUMBER)),
         bool(given.get("optional", False)),
-        Since(given["since"]) if given.get("since") else None,
+        StartUnit(given["since"]) if given.get("since") else None,
         Composition.of(given["made"]) if given.get("made") else None,
     )

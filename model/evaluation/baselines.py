@@ -1,7 +1,7 @@
 """The models that a detector's net is held against, on the same features; and ways to treat the imbalance.
 
-A rival learns from features (rows, features) and labels and gives a function from features to scores, of which a higher
-one is more suspect.
+A baseline learns from features (rows, features) and labels and gives a function from features to scores, of which a
+higher one is more suspect.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ UNDER = 10
 
 
 @dataclass(frozen=True)
-class Treated:
+class TreatedRows:
     """Rows to learn from after a treatment: ``rows`` may repeat, ``weight`` goes along."""
 
     rows: NDArray[np.int64]
     weight: Floats
 
 
-def treat(label: Labels, how: str, seed: int) -> Treated:
+def treat(label: Labels, how: str, seed: int) -> TreatedRows:
     """Return the rows after a treatment of the imbalance between the classes.
 
     Args:
@@ -50,9 +50,9 @@ def treat(label: Labels, how: str, seed: int) -> Treated:
     fraud, other = np.flatnonzero(label == 1), np.flatnonzero(label == 0)
     every = np.arange(len(label))
     if how == "none":
-        return Treated(every, np.ones(len(label)))
+        return TreatedRows(every, np.ones(len(label)))
     if how == "weights":
-        return Treated(every, np.where(label == 1, len(other) / len(fraud), 1.0))
+        return TreatedRows(every, np.where(label == 1, len(other) / len(fraud), 1.0))
     if how == "under":
         kept = generator.choice(other, min(len(other), UNDER * len(fraud)), replace=False)
         rows = np.sort(np.r_[fraud, kept])
@@ -61,7 +61,7 @@ def treat(label: Labels, how: str, seed: int) -> Treated:
         rows = np.r_[every, generator.choice(fraud, more)]
     else:
         raise ValueError(f"{how!r} is none of {', '.join(TREATMENTS)}")
-    return Treated(rows, np.ones(len(rows)))
+    return TreatedRows(rows, np.ones(len(rows)))
 
 
 def logistic_regression(features: Features, label: Labels, weight: Floats, _seed: int) -> Score:
@@ -139,7 +139,7 @@ def catboost(features: Features, label: Labels, weight: Floats, seed: int) -> Sc
     return lambda given: np.asarray(model.predict(given, prediction_type="RawFormulaVal"), np.float64)
 
 
-RIVALS: dict[str, Fit] = {
+BASELINES: dict[str, Fit] = {
     "logistic regression": logistic_regression,
     "linear SVC": linear_svc,
     "random forest": random_forest,

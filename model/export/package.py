@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.data.card_file import file_sha256
-from model.data.labelled_table import Table
-from model.data.order import Order
+from model.data.labelled_table import LabelledTable
+from model.data.order import TrainingOrder
 from model.data.summary import summary
 from model.export.model_card import SCHEMA_VERSION, THRESHOLD, fingerprint, versions, write_card
 from screening.detectors.artifacts import TRAINED_ON
@@ -25,13 +25,13 @@ QUARTILES = {"q25": 0.25, "q50": 0.5, "q75": 0.75}
 
 
 @dataclass(frozen=True)
-class Made:
+class FinishedTraining:
     """All that a detector is written from. ``features`` are unscaled, (rows, features), of a sample of the rows."""
 
     net: Any
     scaler: Any
     definition: Definition
-    table: Table
+    table: LabelledTable
     features: NDArray[np.float32]
     feature_label: NDArray[np.int8] | NDArray[np.int64]
     metrics: Mapping[str, Any]
@@ -39,7 +39,7 @@ class Made:
     prior: float
 
 
-def write_detector(made: Made, order: Order) -> dict[str, Any]:
+def write_detector(made: FinishedTraining, order: TrainingOrder) -> dict[str, Any]:
     """Write the folder as a whole: it appears under its name when everything is in it. Gives the card.
 
     Raises:
@@ -60,7 +60,7 @@ def write_detector(made: Made, order: Order) -> dict[str, Any]:
     return card
 
 
-def fill_folder(folder: Path, made: Made, order: Order) -> dict[str, Any]:
+def fill_folder(folder: Path, made: FinishedTraining, order: TrainingOrder) -> dict[str, Any]:
     """Write all files of a detector into its folder."""
     import joblib
 
@@ -106,7 +106,7 @@ def pack(path: Path) -> None:
     packed.replace(path)
 
 
-def save_past(path: Path, made: Made) -> None:
+def save_past(path: Path, made: FinishedTraining) -> None:
     """Save the rows that may count for files to come: those within the horizon of the last one."""
     definition, table = made.definition, made.table
     if not definition.looks_back:
@@ -116,7 +116,7 @@ def save_past(path: Path, made: Made) -> None:
     np.savez(path, values=table.values[recent], labels=table.label[recent])
 
 
-def card_of(folder: Path, made: Made, order: Order) -> dict[str, Any]:
+def card_of(folder: Path, made: FinishedTraining, order: TrainingOrder) -> dict[str, Any]:
     """Return the model card, as it is written."""
     contract = made.definition.contract.as_dict()
     hashes = file_sha256(folder / "model.h5"), file_sha256(folder / "vectorizer.pkl")
@@ -141,7 +141,7 @@ def card_of(folder: Path, made: Made, order: Order) -> dict[str, Any]:
     }
 
 
-def data_section(table: Table, order: Order) -> dict[str, Any]:
+def data_section(table: LabelledTable, order: TrainingOrder) -> dict[str, Any]:
     """Return what the card says of the data."""
     found: dict[str, Any] = {
         "description": order.description
@@ -162,7 +162,7 @@ def data_section(table: Table, order: Order) -> dict[str, Any]:
     return found
 
 
-def usual_quartiles(made: Made) -> dict[str, dict[str, float]]:
+def usual_quartiles(made: FinishedTraining) -> dict[str, dict[str, float]]:
     """Return the quartiles of each feature over the legitimate rows: what is usual, for the reasons of a flag."""
     legitimate = made.features[made.feature_label == 0]
     marks = np.quantile(legitimate, list(QUARTILES.values()), axis=0)

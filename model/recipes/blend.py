@@ -19,11 +19,11 @@ from model.progress import Say, part
 from model.recipes.candidates import (
     FEW_ROWS,
     STRENGTHS,
+    BinnedRows,
     Candidate,
+    CandidateKind,
     Columns,
     Grown,
-    Kind,
-    Seen,
     Trace,
     losses,
     make,
@@ -32,7 +32,7 @@ from model.recipes.candidates import (
     widened,
 )
 from model.recipes.network import Branches, Layer, Member
-from model.recipes.tail_bins import Marks
+from model.recipes.tail_bins import TailBins
 from model.recipes.tree_layers import Trees
 
 Floats = NDArray[np.float64]
@@ -61,11 +61,11 @@ FEW_FOR_BAGS, BAGS = 5_000, 3
 # number.
 WIDE = 60
 CLOSE = 1e-6
-FORESTS = (Kind.TREES, Kind.SYMMETRIC)
+FORESTS = (CandidateKind.TREES, CandidateKind.SYMMETRIC)
 
 
 @dataclass(frozen=True)
-class Part:
+class BlendShare:
     """A candidate of a blend, with how many rounds it has and what its logit counts; the weights sum to 1."""
 
     candidate: Candidate
@@ -77,7 +77,7 @@ class Part:
 class Blend:
     """A chosen blend: its parts, whose weights sum to 1."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[BlendShare, ...]
 
     def as_list(self) -> list[dict[str, Any]]:
         """Return the blend for the card: of each part its name, settings, rounds, and weight to three digits."""
@@ -98,7 +98,7 @@ def _settings(candidate: Candidate) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Choice:
+class BlendChoice:
     """A blend, the rows that it was chosen on (rows,), and their logits by models that hadn't seen them (rows,)."""
 
     blend: Blend
@@ -108,21 +108,23 @@ class Choice:
 
 def quick_blend() -> Blend:
     """Return a blend for a first look in seconds: nothing is held out for it."""
-    return Blend((Part(Candidate(Kind.TREES, depth=4, rate=0.1), 60, 1.0),))
+    return Blend((BlendShare(Candidate(CandidateKind.TREES, depth=4, rate=0.1), 60, 1.0),))
 
 
 def candidates(rows: int, features: int) -> list[Candidate]:
     """Return the candidates for a file with so many rows and features."""
     wide = None if features <= WIDE else WIDE
-    found = [Candidate(Kind.TREES, depth=5, rate=0.05), Candidate(Kind.SYMMETRIC, wide)]
+    found = [Candidate(CandidateKind.TREES, depth=5, rate=0.05), Candidate(CandidateKind.SYMMETRIC, wide)]
     if rows < FEW_ROWS:
-        found += [Candidate(Kind.TREES, few, depth=5, rate=0.05) for few in (20, 6) if few < features]
-        found += [Candidate(Kind.SYMMETRIC, few) for few in (20, 6) if few < features]
-    found.append(Candidate(Kind.LINE, most=len(STRENGTHS)))
+        found += [
+            Candidate(CandidateKind.TREES, few, depth=5, rate=0.05) for few in (20, 6) if few < features
+        ]
+        found += [Candidate(CandidateKind.SYMMETRIC, few) for few in (20, 6) if few < features]
+    found.append(Candidate(CandidateKind.LINE, most=len(STRENGTHS)))
     if features > 20:
-        found.append(Candidate(Kind.LINE, 20, most=len(STRENGTHS)))
+        found.append(Candidate(CandidateKind.LINE, 20, most=len(STRENGTHS)))
     if FEWEST_FOR_NETS <= rows < MOST_FOR_NETS:
-        found.append(Candidate(Kind.NETS, most=25))
+        found.append(Candidate(CandidateKind.NETS, most=25))
     return found
 
 
@@ -142,7 +144,7 @@ def splits_of(label: Labels, time: Floats | None, seed: int) -> list[Split]:
     return found[:1] if len(label) >= MANY_FOR_ONE else found
 
 
-def choose(seen: Seen, origin: Rows, splits: Sequence[Split], seed: int, say: Say) -> Choice:
+def choose(seen: BinnedRows, origin: Rows, splits: Sequence[Split], seed: int, say: Say) -> BlendChoice:
     """Choose a blend.
 
     Args:
@@ -168,11 +170,11 @@ def choose(seen: Seen, origin: Rows, splits: Sequence[Split], seed: int, say: Sa
                 one: traces[one] for one in tried if one in traces and found.counts(one) >= LEAST_WEIGHT
             }
     parts = tuple(
-        Part(candidate, count, float(share))
+        BlendShare(candidate, count, float(share))
         for candidate, count, share in zip(found.tried, found.rounds, found.weights, strict=True)
         if share > 0
     )
-    return Choice(Blend(parts), found.rows, found.logit @ found.weights)
+    return BlendChoice(Blend(parts), found.rows, found.logit @ found.weights)
 
 
 @dataclass(frozen=True)
@@ -195,7 +197,7 @@ class _Held:
         return 1.0 if self.weights[place] else float(self.closeness[place])
 
 
-def judge_held_out(traces: dict[Candidate, list[Trace]], seen: Seen, splits: Sequence[Split]) -> _Held:
+def judge_held_out(traces: dict[Candidate, list[Trace]], seen: BinnedRows, splits: Sequence[Split]) -> _Held:
     """Return what each candidate says of rows that it hasn't seen, and how much it is to weigh."""
     rows = np.concatenate([held for _, held in splits])
     weight = np.array([float(seen.weight[held].sum()) for _, held in splits])
@@ -219,7 +221,7 @@ def best_rounds(candidate: Candidate, found: Sequence[Trace], weight: Floats) ->
     """Return the number of rounds after which the mean loss of the splits is least; nets stop by themselves, each when
     it is time.
     """
-    if candidate.kind is Kind.NETS:
+    if candidate.kind is CandidateKind.NETS:
         return max(round(float(np.average([len(one.loss) for one in found], weights=weight))), 1)
     shortest = min(len(one.loss) for one in found)
     mean = np.average([one.loss[:shortest] for one in found], axis=0, weights=weight)
@@ -266,7 +268,7 @@ def weights(close: Floats, trees: NDArray[np.bool_]) -> Floats:
     return np.asarray(found / found.sum(), np.float64)
 
 
-def learn(blend: Blend, seen: Seen, views: tuple[Marks, Layer], seed: int, say: Say) -> Branches:
+def learn(blend: Blend, seen: BinnedRows, views: tuple[TailBins, Layer], seed: int, say: Say) -> Branches:
     """Learn the parts of a blend from rows and write them as the branches of one net.
 
     ``views`` are what made the rows as candidates see them of the features.

@@ -39,7 +39,7 @@ TOLD_EACH = 10
 MOST_FOR_A_LINE = 30_000
 
 
-class Kind(StrEnum):
+class CandidateKind(StrEnum):
     """Kinds of candidates."""
 
     TREES = "XGBoost"
@@ -54,7 +54,7 @@ class Kind(StrEnum):
 class Candidate:
     """A model with its settings; ``columns`` is how many of the strongest features it sees, ``None`` for all."""
 
-    kind: Kind
+    kind: CandidateKind
     columns: int | None = None
     most: int = 300
     """Rounds that are tried: trees, strengths or epochs."""
@@ -68,7 +68,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Seen:
+class BinnedRows:
     """Rows as candidates see them: how many marks each value has reached, and bent; (n, f) each."""
 
     reached: Reached
@@ -79,11 +79,11 @@ class Seen:
     def __len__(self) -> int:
         return len(self.label)
 
-    def rows(self, which: NDArray[Any]) -> Seen:
+    def rows(self, which: NDArray[Any]) -> BinnedRows:
         """Return some of the rows."""
-        return Seen(self.reached[which], self.bent[which], self.label[which], self.weight[which])
+        return BinnedRows(self.reached[which], self.bent[which], self.label[which], self.weight[which])
 
-    def of(self, columns: Columns | None) -> Seen:
+    def of(self, columns: Columns | None) -> BinnedRows:
         """Return some of the columns; ``None`` for all."""
         if columns is None:
             return self
@@ -106,12 +106,12 @@ class Grown:
     members: tuple[Member, ...] = ()
 
 
-def trace(candidate: Candidate, learned: Seen, held: Seen, seed: int, say: Say = silent) -> Trace:
+def trace(candidate: Candidate, learned: BinnedRows, held: BinnedRows, seed: int, say: Say = silent) -> Trace:
     """Learn from some rows and watch others; both have the candidate's columns only."""
     return TRACERS[candidate.kind](candidate, learned, held, seed, say)
 
 
-def make(candidate: Candidate, rounds: int, seen: Seen, seed: int, say: Say = silent) -> Grown:
+def make(candidate: Candidate, rounds: int, seen: BinnedRows, seed: int, say: Say = silent) -> Grown:
     """Learn with a known number of rounds, from 1, as a trace found them; rows have the candidate's columns only."""
     return MAKERS[candidate.kind](candidate, rounds, seen, seed, say)
 
@@ -133,7 +133,7 @@ def widen(member: Member, columns: Columns, width: int) -> Member:
     return [replace(member[0], kernel=kernel), *member[1:]]
 
 
-def strongest(seen: Seen, seed: int) -> Columns:
+def strongest(seen: BinnedRows, seed: int) -> Columns:
     """Return all features, (f,), those first by which a few shallow trees gain most."""
     from xgboost import XGBClassifier
 
@@ -151,12 +151,12 @@ def losses(logit: Floats, label: Labels) -> Floats:
     return np.logaddexp(0.0, np.where(label == 1, -logit, logit))
 
 
-def most_answers(seen: Seen) -> int:
+def most_answers(seen: BinnedRows) -> int:
     """Return the most answers that a column gives: with fewer bins a question would be lost."""
     return max(int(seen.reached.max(initial=0)) + 1, 2)
 
 
-def _threads(seen: Seen) -> int:
+def _threads(seen: BinnedRows) -> int:
     return 1 if len(seen) < FEW_ROWS else 2
 
 
@@ -175,7 +175,9 @@ def told(say: Say, candidate: Candidate, rounds: int) -> Any:
     return Told()
 
 
-def boosted_trees(candidate: Candidate, rounds: int, seen: Seen, seed: int, say: Say, **more: Any) -> Any:
+def boosted_trees(
+    candidate: Candidate, rounds: int, seen: BinnedRows, seed: int, say: Say, **more: Any
+) -> Any:
     """Return boosted trees of so many rounds, which haven't learned yet."""
     from xgboost import XGBClassifier
 
@@ -186,7 +188,7 @@ def boosted_trees(candidate: Candidate, rounds: int, seen: Seen, seed: int, say:
     )  # fmt: skip
 
 
-def _trace_trees(candidate: Candidate, learned: Seen, held: Seen, seed: int, say: Say) -> Trace:
+def _trace_trees(candidate: Candidate, learned: BinnedRows, held: BinnedRows, seed: int, say: Say) -> Trace:
     grown = boosted_trees(candidate, candidate.most, learned, seed, say, early_stopping_rounds=PATIENCE)
     grown.fit(
         learned.reached, learned.label, sample_weight=learned.weight, verbose=False,
@@ -201,7 +203,7 @@ def _trace_trees(candidate: Candidate, learned: Seen, held: Seen, seed: int, say
     )
 
 
-def _make_trees(candidate: Candidate, rounds: int, seen: Seen, seed: int, say: Say) -> Grown:
+def _make_trees(candidate: Candidate, rounds: int, seen: BinnedRows, seed: int, say: Say) -> Grown:
     grown = boosted_trees(candidate, rounds, seen, seed, say)
     grown.fit(seen.reached, seen.label, sample_weight=seen.weight)
     read = read_trees(grown.get_booster(), candidate.depth)
@@ -210,7 +212,7 @@ def _make_trees(candidate: Candidate, rounds: int, seen: Seen, seed: int, say: S
     return Grown(replace(read, base=margin - float(read.logits(first.astype(np.float64))[0])))
 
 
-def symmetric_trees(candidate: Candidate, rounds: int, seen: Seen, seed: int) -> Any:
+def symmetric_trees(candidate: Candidate, rounds: int, seen: BinnedRows, seed: int) -> Any:
     """Return symmetric trees of so many rounds, which haven't learned yet."""
     from catboost import CatBoostClassifier
 
@@ -220,7 +222,9 @@ def symmetric_trees(candidate: Candidate, rounds: int, seen: Seen, seed: int) ->
     )  # fmt: skip
 
 
-def _trace_symmetric(candidate: Candidate, learned: Seen, held: Seen, seed: int, say: Say) -> Trace:
+def _trace_symmetric(
+    candidate: Candidate, learned: BinnedRows, held: BinnedRows, seed: int, say: Say
+) -> Trace:
     from catboost import Pool
 
     grown = symmetric_trees(candidate, candidate.most, learned, seed)
@@ -234,7 +238,7 @@ def _trace_symmetric(candidate: Candidate, learned: Seen, held: Seen, seed: int,
     return Trace(loss, lambda rounds: grown.predict(shown, prediction_type="RawFormulaVal", ntree_end=rounds))
 
 
-def _make_symmetric(candidate: Candidate, rounds: int, seen: Seen, seed: int, say: Say) -> Grown:
+def _make_symmetric(candidate: Candidate, rounds: int, seen: BinnedRows, seed: int, say: Say) -> Grown:
     grown = symmetric_trees(candidate, rounds, seen, seed)
     grown.fit(
         seen.reached.astype(np.float32), seen.label, sample_weight=seen.weight,
@@ -270,7 +274,7 @@ def read_symmetric(told: dict[str, Any], depth: int) -> Trees:
     return Trees(column, threshold, leaf * scale, float(np.sum(bias)))
 
 
-def sample_rows(seen: Seen, seed: int) -> Seen:
+def sample_rows(seen: BinnedRows, seed: int) -> BinnedRows:
     """Return rows for a line: all frauds, and so many others that the bound holds, weighted back."""
     if len(seen) <= MOST_FOR_A_LINE:
         return seen
@@ -283,7 +287,7 @@ def sample_rows(seen: Seen, seed: int) -> Seen:
     return replace(found, weight=found.weight * ratio)
 
 
-def fit_line(strength: float, seen: Seen) -> Layer:
+def fit_line(strength: float, seen: BinnedRows) -> Layer:
     """Learn a logistic regression, and return it as a layer."""
     from sklearn.linear_model import LogisticRegression
 
@@ -296,7 +300,7 @@ def fit_line(strength: float, seen: Seen) -> Layer:
     return Layer(kernel[:, None], np.array([model.intercept_[0] - centre @ kernel]))
 
 
-def _trace_line(candidate: Candidate, learned: Seen, held: Seen, seed: int, _say: Say) -> Trace:
+def _trace_line(candidate: Candidate, learned: BinnedRows, held: BinnedRows, seed: int, _say: Say) -> Trace:
     some = sample_rows(learned, seed)
     tried = [fit_line(strength, some) for strength in STRENGTHS[: candidate.most]]
     logits = [held.bent.astype(np.float64) @ line.kernel[:, 0] + line.bias[0] for line in tried]
@@ -304,7 +308,7 @@ def _trace_line(candidate: Candidate, learned: Seen, held: Seen, seed: int, _say
     return Trace(np.array(loss), lambda rounds: logits[rounds - 1])
 
 
-def _make_line(_candidate: Candidate, rounds: int, seen: Seen, seed: int, _say: Say) -> Grown:
+def _make_line(_candidate: Candidate, rounds: int, seen: BinnedRows, seed: int, _say: Say) -> Grown:
     return Grown(members=([fit_line(STRENGTHS[rounds - 1], sample_rows(seen, seed))],))
 
 
@@ -315,7 +319,7 @@ def narrow_nets(epochs: int) -> PackedRecipe:
     )
 
 
-def _trace_nets(candidate: Candidate, learned: Seen, held: Seen, seed: int, say: Say) -> Trace:
+def _trace_nets(candidate: Candidate, learned: BinnedRows, held: BinnedRows, seed: int, say: Say) -> Trace:
     """Trace nets, which stop by themselves: there is one answer, and the loss before isn't worth keeping."""
     trained = train_packed(
         learned.bent, learned.label, learned.weight, narrow_nets(candidate.most), seed,
@@ -327,20 +331,20 @@ def _trace_nets(candidate: Candidate, learned: Seen, held: Seen, seed: int, say:
     return Trace(loss, lambda _rounds: logit)
 
 
-def _make_nets(_candidate: Candidate, rounds: int, seen: Seen, seed: int, say: Say) -> Grown:
+def _make_nets(_candidate: Candidate, rounds: int, seen: BinnedRows, seed: int, say: Say) -> Grown:
     trained = train_packed(seen.bent, seen.label, seen.weight, narrow_nets(rounds), seed, say=say)
     return Grown(members=tuple(trained.members))
 
 
-TRACERS: dict[Kind, Callable[[Candidate, Seen, Seen, int, Say], Trace]] = {
-    Kind.TREES: _trace_trees,
-    Kind.SYMMETRIC: _trace_symmetric,
-    Kind.LINE: _trace_line,
-    Kind.NETS: _trace_nets,
+TRACERS: dict[CandidateKind, Callable[[Candidate, BinnedRows, BinnedRows, int, Say], Trace]] = {
+    CandidateKind.TREES: _trace_trees,
+    CandidateKind.SYMMETRIC: _trace_symmetric,
+    CandidateKind.LINE: _trace_line,
+    CandidateKind.NETS: _trace_nets,
 }
-MAKERS: dict[Kind, Callable[[Candidate, int, Seen, int, Say], Grown]] = {
-    Kind.TREES: _make_trees,
-    Kind.SYMMETRIC: _make_symmetric,
-    Kind.LINE: _make_line,
-    Kind.NETS: _make_nets,
+MAKERS: dict[CandidateKind, Callable[[Candidate, int, BinnedRows, int, Say], Grown]] = {
+    CandidateKind.TREES: _make_trees,
+    CandidateKind.SYMMETRIC: _make_symmetric,
+    CandidateKind.LINE: _make_line,
+    CandidateKind.NETS: _make_nets,
 }

@@ -44,7 +44,7 @@ class PackedRecipe:
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedMembers:
     """The members with averaged weights, after how many epochs, and the mean logits of held-out rows, if any."""
 
     members: list[Member]
@@ -61,7 +61,7 @@ def train_packed(
     *,
     held: Held | None = None,
     say: Say = silent,
-) -> Trained:
+) -> TrainedMembers:
     """Train on bent inputs (rows, f); with ``held`` rows, as long as their log loss falls, else all epochs."""
     import keras
 
@@ -201,9 +201,9 @@ class _Best:
             self._loss, self._epoch, self._members, self._logit = loss, epoch + 1, members, logit
         return epoch + 1 - self._epoch >= self._recipe.patience
 
-    def result(self) -> Trained:
+    def result(self) -> TrainedMembers:
         """Return the best so far."""
-        return Trained(self._members, self._epoch, self._logit)
+        return TrainedMembers(self._members, self._epoch, self._logit)
 
 
 @dataclass(frozen=True)

@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.progress import Say, part, silent
-from model.recipes.blend import Blend, Choice, Split, choose, learn, splits_of
+from model.recipes.blend import Blend, BlendChoice, Split, choose, learn, splits_of
 from model.recipes.calibration import Calibration
-from model.recipes.candidates import Seen
+from model.recipes.candidates import BinnedRows
 from model.recipes.cold_start import Cold
 from model.recipes.ensemble import PackedRecipe, train_packed
 from model.recipes.network import REACH, Branches, Layer, apply, build
-from model.recipes.tail_bins import FINE, FINE_TAIL, Marks
+from model.recipes.tail_bins import FINE, FINE_TAIL, TailBins
 from model.recipes.tree_layers import TreeRecipe, count_trees, train_trees
 
 Features = NDArray[np.float32]
@@ -77,7 +77,7 @@ class Fitted:
     branches: Branches
     recipe: Recipe | Blend
     """With the trees and epochs that were counted."""
-    choice: Choice | None = None
+    choice: BlendChoice | None = None
     """Choice of the blend, if it was chosen: its rows are those that were learned from, by number."""
 
     def logits(self, features: Features) -> Floats:
@@ -91,7 +91,7 @@ class Fitted:
 
 
 @dataclass(frozen=True)
-class Given:
+class LearningRows:
     """Rows to learn from, their copies behind them; ``origin`` (n,) is the row that each one is or was copied from."""
 
     features: Features
@@ -131,13 +131,15 @@ def fit_general(
         return learn_blend(features, label, weight, time, known, splits=splits, cold=cold, seed=seed, say=say)
     rows, more = thinned(label, seed)
     features, label, weight = features[rows], label[rows], weight[rows] * more
-    bend, marks = wide_squash(features), Marks.of(features)
+    bend, marks = wide_squash(features), TailBins.of(features)
     held = None
     if recipe is None:
         recipe = Recipe.of_many()
         held = hold_out(label, None if time is None else time[rows], seed)
     given = with_copies(features, label, weight, cold, seed)
-    seen = Seen(marks.reached(given.features), bend_rows(bend, given.features), given.label, given.weight)
+    seen = BinnedRows(
+        marks.reached(given.features), bend_rows(bend, given.features), given.label, given.weight
+    )
     begun = 0.0
     if held is not None:
         recipe = count_rounds(seen, given.origin, held, recipe, seed, part(say, 0.0, COUNTING))
@@ -170,9 +172,11 @@ def learn_blend(
     say: Say,
 ) -> Fitted:
     """Choose a blend, unless one is given, and learn it."""
-    bend, marks = wide_squash(features), Marks.of(features, FINE, FINE_TAIL)
+    bend, marks = wide_squash(features), TailBins.of(features, FINE, FINE_TAIL)
     given = with_copies(features, label, weight, cold, seed)
-    seen = Seen(marks.reached(given.features), bend_rows(bend, given.features), given.label, given.weight)
+    seen = BinnedRows(
+        marks.reached(given.features), bend_rows(bend, given.features), given.label, given.weight
+    )
     choice, begun = None, 0.0
     if blend is None:
         held = splits_of(label, time, seed) if splits is None else splits
@@ -181,7 +185,9 @@ def learn_blend(
     return Fitted(learn(blend, seen, (marks, bend), seed, part(say, begun, 1.0)), blend, choice)
 
 
-def with_copies(features: Features, label: Labels, weight: Floats, cold: Cold | None, seed: int) -> Given:
+def with_copies(
+    features: Features, label: Labels, weight: Floats, cold: Cold | None, seed: int
+) -> LearningRows:
     """Return rows (n, f) and copies of some of them: with nothing before them, and with no label known.
 
     Each class's copies weigh as much of all copies as the class does of all rows, and all together weigh what the rows
@@ -189,14 +195,14 @@ def with_copies(features: Features, label: Labels, weight: Floats, cold: Cold | 
     """
     every = np.arange(len(label))
     if cold is None:
-        return Given(features, label, weight, every)
+        return LearningRows(features, label, weight, every)
     generator = np.random.default_rng((seed, len(label)))
     drawn = [draw_copies(label, weight, generator) for _ in range(2)]
     looks = (cold.alone, cold.unlabelled)
     copies = [look(features[rows]) for look, (rows, _) in zip(looks, drawn, strict=True)]
     origin = np.concatenate([every, *(rows for rows, _ in drawn)])
     weights = [(1 - COLD_SHARE * len(looks)) * weight, *(count for _, count in drawn)]
-    return Given(np.vstack([features, *copies]), label[origin], np.concatenate(weights), origin)
+    return LearningRows(np.vstack([features, *copies]), label[origin], np.concatenate(weights), origin)
 
 
 def draw_copies(
@@ -257,7 +263,7 @@ def hold_out(label: Labels, time: Floats | None, seed: int) -> NDArray[np.bool_]
 
 
 def count_rounds(  # noqa: PLR0917 -- all of one kind of thing
-    seen: Seen,
+    seen: BinnedRows,
     origin: NDArray[np.int64],
     held: NDArray[np.bool_],
     recipe: Recipe,

@@ -23,13 +23,13 @@ FINE, FINE_TAIL = 511, 64
 
 
 @dataclass(frozen=True)
-class Marks:
+class TailBins:
     """``columns``: of each column its marks, ascending and different, float32 (marks,); they are values of it."""
 
     columns: tuple[Features, ...]
 
     @classmethod
-    def of(cls, features: Features, even: int = EVEN, tail: int = TAIL) -> Marks:
+    def of(cls, features: Features, even: int = EVEN, tail: int = TAIL) -> TailBins:
         """Return the marks of columns (rows, f): ``even`` at even shares of the rows, ``tail`` more in each tail.
 
         The shares in a tail fall by even factors, down to a single row.

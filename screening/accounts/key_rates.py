@@ -33,7 +33,7 @@ LATE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Bucket:
+class TokenBucket:
     """One key's limit, in seconds."""
 
     cell: int
@@ -43,7 +43,7 @@ class Bucket:
     """Seconds that requests may run ahead of it."""
 
     @classmethod
-    def of(cls, cell: int, per_minute: int, burst: int) -> Bucket:
+    def of(cls, cell: int, per_minute: int, burst: int) -> TokenBucket:
         """Return the bucket of a limit as people say it."""
         interval = 60.0 / per_minute
         return cls(cell, interval, (burst - 1) * interval)
@@ -87,7 +87,7 @@ class SharedBuckets:
                 self._close()
                 self._cells = array("d", bytes(CELL_BYTES * wanted))
 
-    def take(self, bucket: Bucket, now: float) -> float:
+    def take(self, bucket: TokenBucket, now: float) -> float:
         """Count one request; returns 0, or how many seconds there are until the next one is let in.
 
         Args:
@@ -96,14 +96,14 @@ class SharedBuckets:
         """
         return self.take_all(bucket, now, 1)[0]
 
-    def take_all(self, bucket: Bucket, now: float, count: int) -> list[float]:
+    def take_all(self, bucket: TokenBucket, now: float, count: int) -> list[float]:
         """Count some requests that came at a time, one after the other; returns of each what :meth:`take` does."""
         with self._turn:
             locked = self._handle is not None and _lock(self._handle)
             try:
                 cells = self._cells
                 full_at = cells[bucket.cell]
-                # over, or a time that can't be: from before the machine started anew, or of a limit that was changed
+                # over, or a time that can't be: from before the machine started again, or of a limit that was changed
                 if not now < full_at <= now + bucket.slack + bucket.interval + LATE_SECONDS:
                     full_at = now
                 waits = []

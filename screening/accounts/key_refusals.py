@@ -77,7 +77,7 @@ class OwnerClosed(Refusal):
 
 
 class KeyInUrl(Refusal):
-    """A key stands in the address, where proxies and browsers write it down."""
+    """A key appears in the address, where proxies and browsers write it down."""
 
     title = "An API key doesn't belong in the address"
     reason = "in the address"

@@ -25,7 +25,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from screening.accounts import key_text
 from screening.accounts.api_keys import ANY_SCOPE, ApiKeyRow, may_have
-from screening.accounts.key_rates import Bucket, SharedBuckets
+from screening.accounts.key_rates import SharedBuckets, TokenBucket
 from screening.accounts.key_refusals import (
     DamagedKey,
     ExpiredKey,
@@ -58,7 +58,7 @@ WAIT_SECONDS = 0.15
 """So long a check waits for another thread that is looking."""
 # No look is repeated sooner, so that unknown keys can't make the ring read all the time.
 NEW_SECONDS = 0.01
-# All is read anew so often, for changes that don't count up revisions: a hand in the database, a restored
+# All is read again so often, for changes that don't count up revisions: a hand in the database, a restored
 # backup.
 REREAD_SECONDS = 10.0
 # Asked four times a second, so without the ORM: 0.1 ms instead of 0.6.
@@ -68,7 +68,7 @@ IDLE_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Caller:
+class KeyHolder:
     """Sender of a request: a key, which acts as the account that owns it."""
 
     key_id: str
@@ -84,12 +84,12 @@ class _Entry:
 
     digest: bytes
     name: str
-    caller: Caller | None
+    caller: KeyHolder | None
     """``None``: revoked, or the owner is disabled or gone."""
     granted: frozenset[str]
     revoked: bool
     expires: float
-    bucket: Bucket
+    bucket: TokenBucket
     use: KeyUse
 
 
@@ -127,7 +127,7 @@ class KeyRing:
         self._keeper: threading.Thread | None = None
         self._closed = threading.Event()
 
-    def check(self, authorization: str | None, scope: str, address: str | None = None) -> Caller | Refusal:
+    def check(self, authorization: str | None, scope: str, address: str | None = None) -> KeyHolder | Refusal:
         """Return who may do what ``scope`` is for, or why nobody may. Never raises for what a client sent.
 
         Args:
@@ -139,7 +139,7 @@ class KeyRing:
 
     def check_all(
         self, authorization: str | None, scope: str, addresses: Sequence[str | None]
-    ) -> list[Caller | Refusal]:
+    ) -> list[KeyHolder | Refusal]:
         """Return what :meth:`check` does of each of some requests that came at a time, from these addresses."""
         self._checked = now = time.monotonic()
         found = self._entry_of(authorization, scope, now)
@@ -151,7 +151,7 @@ class KeyRing:
         # only now: what a wrong key sends must not use up the limit of its owner
         waits = self._buckets.take_all(entry.bucket, now, len(addresses))
         use = entry.use
-        checked: list[Caller | Refusal] = []
+        checked: list[KeyHolder | Refusal] = []
         for address, wait in zip(addresses, waits, strict=True):
             if wait:
                 checked.append(self._refused(throttled(wait, caller), address))
@@ -164,7 +164,7 @@ class KeyRing:
 
     def _entry_of(  # noqa: PLR0911 -- one line for each refusal, in the order in which they are told
         self, authorization: str | None, scope: str, now: float
-    ) -> tuple[Caller, _Entry, float] | Refusal:
+    ) -> tuple[KeyHolder, _Entry, float] | Refusal:
         """Return whose key a header carries, which may do what ``scope`` is for; with the time."""
         if now - self._looked > LOOK_SECONDS and not self._look(now):
             return KeysUnavailable(
@@ -192,7 +192,7 @@ class KeyRing:
         return caller, entry, when
 
     def check_url(self, target: str, address: str | None = None) -> Refusal | None:
-        """Return a refusal if a key, whole or not, stands in a path or a query.
+        """Return a refusal if a key, whole or not, appears in a path or a query.
 
         Args:
             target: path and query, percent-encoded or not.
@@ -306,7 +306,7 @@ class KeyRing:
         caller = None
         if owner is not None and owner.active and row.revoked is None:
             allowed = frozenset(scope for scope in row.scopes.split() if may_have(scope, owner.role))
-            caller = Caller(row.id, row.name, owner, allowed)
+            caller = KeyHolder(row.id, row.name, owner, allowed)
         return _Entry(
             digest=bytes.fromhex(row.digest),
             name=row.name,
@@ -314,7 +314,7 @@ class KeyRing:
             granted=frozenset(row.scopes.split()),
             revoked=row.revoked is not None,
             expires=math.inf if row.expires is None else row.expires,
-            bucket=Bucket.of(row.number, row.per_minute, row.burst),
+            bucket=TokenBucket.of(row.number, row.per_minute, row.burst),
             use=self._usage.of(row.id, row.name, row.owner),
         )
 
@@ -371,7 +371,7 @@ def why_closed(entry: _Entry) -> Refusal:
     return refusal.of(entry.use.id, entry.name, entry.use.owner)
 
 
-def scope_missing(scope: str, entry: _Entry, caller: Caller) -> ScopeMissing:
+def scope_missing(scope: str, entry: _Entry, caller: KeyHolder) -> ScopeMissing:
     """Return the refusal of a key that may not do what is asked."""
     if scope in entry.granted:
         refusal = ScopeMissing(
@@ -389,7 +389,7 @@ def scope_missing(scope: str, entry: _Entry, caller: Caller) -> ScopeMissing:
     return refusal
 
 
-def throttled(wait: float, caller: Caller) -> Throttled:
+def throttled(wait: float, caller: KeyHolder) -> Throttled:
     """Return the refusal of a key that has to wait so many seconds."""
     refusal = Throttled(
         "This key has sent more requests than it may.",

@@ -1,7 +1,7 @@
 """The text of an API key: how it is made, recognised and checked for typing errors.
 
 ``fsk_`` + public id (10 signs) + ``_`` + secret (43 signs) + checksum (6 signs). The prefix and the checksum let secret
-scanners find a leaked key without false alarms; the id may stand in lists and logs. Letters and digits only, so that a
+scanners find a leaked key without false alarms; the id may appear in lists and logs. Letters and digits only, so that a
 double click selects a whole key and nothing in it has to be escaped.
 """
 
@@ -79,7 +79,7 @@ def id_in(text: str) -> str | None:
 
 
 def id_in_url(target: str) -> str | None:
-    """Return the id of a key that stands in a path or a query, also where it is percent-encoded."""
+    """Return the id of a key that appears in a path or a query, also where it is percent-encoded."""
     if "%" in target:
         # a proxy may have encoded it once more
         target = unquote(unquote(target))

@@ -48,7 +48,7 @@ class TooMany(ScreeningError):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class LoginVerdict:
     """Outcomes of an attempt to log in."""
 
     allowed: bool
@@ -68,7 +68,7 @@ class Lockout:
         self._database = database
         self._clock = clock
 
-    def settle(self, username: str, *, fits: bool) -> Verdict:
+    def settle(self, username: str, *, fits: bool) -> LoginVerdict:
         """Decide a try whose name and password fitted or not, and count it.
 
         A failure is forgotten when 30 minutes pass without another one; the tenth locks for 30 minutes.
@@ -82,10 +82,10 @@ class Lockout:
             if fits and failures < MOST_FAILURES:
                 if kept is not None:
                     session.delete(kept)
-                return Verdict(allowed=True)
+                return LoginVerdict(allowed=True)
             # a try on a locked account is written down too: it must not be answered sooner than another failure
             add_one(session, key, now + LOCK_SECONDS, later=failures < MOST_FAILURES)
-            return Verdict(
+            return LoginVerdict(
                 allowed=False,
                 locked_now=failures + 1 == MOST_FAILURES,
                 was_locked=failures >= MOST_FAILURES,

@@ -43,7 +43,7 @@ class Notification(Base):
     at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
-class Read(Base):
+class ReadMark(Base):
     """Somebody has read a notification."""
 
     __tablename__ = "notifications_read"
@@ -53,7 +53,7 @@ class Read(Base):
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ShownNotification:
     """A notification as somebody sees it."""
 
     notification: Notification
@@ -84,7 +84,7 @@ class Notifications:
             return
         with self._database.write() as session:
             old = select(Notification.id).where(Notification.at < now() - KEPT)
-            session.execute(delete(Read).where(Read.notification.in_(old)))
+            session.execute(delete(ReadMark).where(ReadMark.notification.in_(old)))
             session.execute(delete(Notification).where(Notification.at < now() - KEPT))
             session.add(
                 Notification(
@@ -109,14 +109,14 @@ class Notifications:
         with self._database.read() as session:
             return session.scalar(select(func.count()).select_from(query.subquery())) or 0
 
-    def page(self, username: str, role: str, *, before: int | None, most: int) -> Sequence[Shown]:
+    def page(self, username: str, role: str, *, before: int | None, most: int) -> Sequence[ShownNotification]:
         """Return somebody's notifications, the latest first; those before one of this number."""
         query = select(Notification, read_by(username)).where(visible_to(username, role))
         if before is not None:
             query = query.where(Notification.id < before)
         with self._database.read() as session:
             rows = session.execute(query.order_by(Notification.id.desc()).limit(most)).all()
-        return [Shown(row, bool(read)) for row, read in rows]
+        return [ShownNotification(row, bool(read)) for row, read in rows]
 
     def mark_read(self, username: str, role: str, number: int | None = None) -> Notification | None:
         """Note that somebody has read one notification, or all up to now; return the one, if it is theirs."""
@@ -128,15 +128,15 @@ class Notifications:
             for found in session.scalars(
                 query.where(~read_by(username)).with_only_columns(Notification.id)
             ).all():
-                session.add(Read(username=username.casefold(), notification=found))
+                session.add(ReadMark(username=username.casefold(), notification=found))
         return one
 
-    def part(self, username: str) -> None:
-        """Remove the notifications of an account whose name begins anew."""
+    def detach_owner(self, username: str) -> None:
+        """Remove the notifications of an account whose name begins again."""
         name = username.casefold()
         with self._database.write() as session:
             session.execute(delete(Notification).where(Notification.username == name))
-            session.execute(delete(Read).where(Read.username == name))
+            session.execute(delete(ReadMark).where(ReadMark.username == name))
 
 
 def visible_to(username: str, role: str) -> ColumnElement[bool]:
@@ -149,4 +149,4 @@ def visible_to(username: str, role: str) -> ColumnElement[bool]:
 
 def read_by(username: str) -> ColumnElement[bool]:
     """Return the condition for notifications that somebody has read."""
-    return exists().where(Read.username == username.casefold(), Read.notification == Notification.id)
+    return exists().where(ReadMark.username == username.casefold(), ReadMark.notification == Notification.id)

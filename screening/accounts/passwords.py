@@ -21,7 +21,7 @@ log = logging.getLogger("screening.accounts")
 # 32 MiB and three passes: one of the equal settings of OWASP's password storage cheat sheet (2023).
 METHOD = "scrypt:32768:8:3"
 
-# Pairs (N, p) at block size r = 8 that the same cheat sheet holds equal: a hash below them is made anew.
+# Pairs (N, p) at block size r = 8 that the same cheat sheet holds equal: a hash below them is made again.
 FLOOR = ((2**17, 1), (2**16, 2), (2**15, 3), (2**14, 5), (2**13, 10))
 
 MAX_LENGTH = 128
@@ -78,7 +78,7 @@ class Hasher:
         return fits
 
     def is_weak(self, kept: str) -> bool:
-        """Return whether a hash is below the floor (or unknown) and should be made anew at the next chance."""
+        """Return whether a hash is below the floor (or unknown) and should be made again at the next chance."""
         method = kept.partition("$")[0]
         if method == self.method:
             return False
@@ -120,7 +120,7 @@ def check_new(password: str, *, minimum: int, names: Iterable[str] = ()) -> None
         )
     if any(sign == "\0" or unicodedata.category(sign) == "Cs" for sign in password):
         raise WeakPassword(
-            "The password holds a sign that can't be kept.", where="password", remedy="Type it anew."
+            "The password holds a sign that can't be kept.", where="password", remedy="Type it again."
         )
     if is_common(password):
         raise WeakPassword(

@@ -48,7 +48,7 @@ FIND = select(
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class LiveSession:
     """A session that is neither idle nor too old."""
 
     username: str
@@ -111,7 +111,7 @@ class SessionStore:
             session.execute(delete(SessionRow).where(SessionRow.digest.in_(over)))
         return token
 
-    def find(self, token: str) -> Found | None:
+    def find(self, token: str) -> LiveSession | None:
         """Return the session of a cookie, or ``None`` when it is unknown, ended, idle or too old."""
         now = self._clock()
         with self._database.read() as session:
@@ -123,9 +123,9 @@ class SessionStore:
         ):
             return None
         must_change = bool(json.loads(row.data).get("must_change"))
-        return Found(row.username, row.proof, row.last_seen, must_change)
+        return LiveSession(row.username, row.proof, row.last_seen, must_change)
 
-    def touch(self, token: str, found: Found) -> None:
+    def touch(self, token: str, found: LiveSession) -> None:
         """Note that a session is used now; never revives an ended one."""
         now = self._clock()
         if now - found.last_seen < TOUCH_SECONDS:

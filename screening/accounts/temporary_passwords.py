@@ -1,6 +1,6 @@
 """Passwords that somebody else than their owner has chosen: they must be changed at the next log-in.
 
-``users.txt`` has no field for that, so it stands in the database, tied to a digest of the password's hash: another
+``users.txt`` has no field for that, so it appears in the database, tied to a digest of the password's hash: another
 password, set on a page or by hand in the file, is no longer the one that was handed over.
 """
 
@@ -16,7 +16,7 @@ from screening.accounts.users_text import Account
 from screening.infra.database import Base, Database
 
 
-class HandedPassword(Base):
+class TemporaryPassword(Base):
     """The latest one of an account."""
 
     __tablename__ = "handed_passwords"
@@ -26,7 +26,7 @@ class HandedPassword(Base):
     digest: Mapped[str] = mapped_column(String(64))
 
 
-class HandedPasswords:
+class TemporaryPasswords:
     """Knows which accounts still have a password that was handed to them."""
 
     def __init__(self, database: Database) -> None:
@@ -35,25 +35,25 @@ class HandedPasswords:
     def note(self, account: Account) -> None:
         """Note that the account's present password was chosen by somebody else."""
         with self._database.write() as session:
-            session.merge(HandedPassword(username=account.username.casefold(), digest=digest_of(account)))
+            session.merge(TemporaryPassword(username=account.username.casefold(), digest=digest_of(account)))
 
     def forget(self, account: Account) -> None:
         """Note that the account's present password is its owner's."""
         with self._database.write() as session:
             session.execute(
-                delete(HandedPassword).where(HandedPassword.username == account.username.casefold())
+                delete(TemporaryPassword).where(TemporaryPassword.username == account.username.casefold())
             )
 
     def has(self, account: Account) -> bool:
         """Return whether the account's present password must be changed."""
         with self._database.read() as session:
-            kept = session.get(HandedPassword, account.username.casefold())
+            kept = session.get(TemporaryPassword, account.username.casefold())
         return kept is not None and kept.digest == digest_of(account)
 
     def of(self, accounts: Iterable[Account]) -> set[str]:
         """Return the usernames of those whose present password must be changed."""
         with self._database.read() as session:
-            kept = {row.username: row.digest for row in session.scalars(select(HandedPassword))}
+            kept = {row.username: row.digest for row in session.scalars(select(TemporaryPassword))}
         return {one.username for one in accounts if kept.get(one.username.casefold()) == digest_of(one)}
 
 

@@ -1,4 +1,4 @@
-"""Accounts, kept in ``users.txt``: read anew when the file changes, written by one process at a time."""
+"""Accounts, kept in ``users.txt``: read again when the file changes, written by one process at a time."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class UserStore:
             out.write(HEAD)
 
     def prepare(self) -> None:
-        """Prepare the file at the start: clear what a killed writer left, and hash passwords that stand in the clear.
+        """Prepare the file at the start: clear what a killed writer left, and hash passwords that appear in the clear.
 
         A file that is missing or can't be written is logged, not raised: the app starts and says it isn't ready.
         """
@@ -179,7 +179,7 @@ class UserStore:
         return account if account is not None and fits and account.active else None
 
     def verify(self, username: str, password: str) -> Account | None:
-        """Check as :meth:`check` does, for a log-in: a weak hash is made anew, which ends the account's earlier
+        """Check as :meth:`check` does, for a log-in: a weak hash is made again, which ends the account's earlier
         sessions.
         """
         account = self.check(username, password)
@@ -254,7 +254,7 @@ class UserStore:
                 lambda kept: replace(kept, password_hash=better) if kept == account else kept,
             )
         except (NotReady, StorageFull) as problem:
-            log.warning("the weak hash of %s was not made anew: %s", account.username, problem)
+            log.warning("the weak hash of %s was not made again: %s", account.username, problem)
             return account
 
     def _change(self, username: str, change: Callable[[Account], Account]) -> Account:

@@ -1,4 +1,4 @@
-"""``users.txt`` on the disk: read anew when it changes, rewritten by one process at a time."""
+"""``users.txt`` on the disk: read again when it changes, rewritten by one process at a time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FRESH_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class FileContent:
     """Content of the file when it was last read."""
 
     data: bytes
@@ -38,9 +38,9 @@ class UsersFile:
         # a link is followed once: the lock and the drafts lie beside the file itself
         self.path = path.resolve()
         self._turn = threading.Lock()
-        self._last: Reading | None = None
+        self._last: FileContent | None = None
 
-    def read(self) -> Reading:
+    def read(self) -> FileContent:
         """Return the file as it is now; from memory when it hasn't changed.
 
         Raises:
@@ -62,7 +62,7 @@ class UsersFile:
             else:
                 text = UsersText.parse(data)
                 names = {account.username.casefold(): account for account in text.accounts}
-                self._last = Reading(data, text, names, stamp, now)
+                self._last = FileContent(data, text, names, stamp, now)
                 for bad in text.problems:
                     log.warning("%s, %s", self.path.name, bad)
             return self._last
@@ -105,5 +105,5 @@ def unreadable(path: Path, problem: OSError) -> NotReady:
     return NotReady(
         f"The accounts can't be read: {problem.strerror}.",
         where=path.name,
-        remedy="The operator must put the file back, or make an empty one to begin anew.",
+        remedy="The operator must put the file back, or make an empty one to begin again.",
     )

@@ -61,7 +61,7 @@ class Line:
     comment: str = ""
 
     def with_account(self, account: Account) -> Line:
-        """Return the line written anew; its comment and its line end stay."""
+        """Return the line written again; its comment and its line end stay."""
         ending = self.raw[len(self.raw.rstrip(b"\r\n")) :]
         return Line(write(account, self.comment).encode() + ending, account, comment=self.comment)
 
@@ -115,7 +115,7 @@ class UsersText:
 
     @property
     def is_empty(self) -> bool:
-        """Return whether nobody stands in it. A file of bad lines is not empty: its first sign-up must not become
+        """Return whether nobody appears in it. A file of bad lines is not empty: its first sign-up must not become
         admin.
         """
         return not any(line.account or line.problem for line in self.lines)
@@ -145,7 +145,7 @@ class UsersText:
         return replace(self, lines=tuple(lines.get(line.raw, line) for line in self.lines))
 
     def changing(self, account: Account) -> UsersText:
-        """Return the text with the line of this username written anew."""
+        """Return the text with the line of this username written again."""
         old = next(line for line in self.lines if line.account and line.account.username == account.username)
         return self.replacing({old.raw: old.with_account(account)})
 

@@ -47,7 +47,7 @@ class BadBackup(ScreeningError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class About:
+class BackupFacts:
     """Facts about a backup."""
 
     format: int = FORMAT
@@ -114,7 +114,7 @@ def require_space(folder: Path, size: int) -> None:
         )
 
 
-class Counted:
+class HashedFile:
     """A file that is read once, with its SHA-256 so far."""
 
     def __init__(self, file: BinaryIO, advance: Advance) -> None:

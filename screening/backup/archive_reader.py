@@ -20,9 +20,9 @@ from screening.backup.archive import (
     PIECE,
     UNREADABLE,
     USERS,
-    About,
     Advance,
-    Counted,
+    BackupFacts,
+    HashedFile,
     contents_line,
     damaged,
     forget_members,
@@ -31,7 +31,7 @@ from screening.errors import NotReady, StorageFull
 from screening.infra.atomic_file import FULL
 
 
-class Reader:
+class ArchiveReader:
     """Reads a backup from its beginning to its end, once.
 
     Args:
@@ -48,7 +48,7 @@ class Reader:
             member = tar.next()
             if member is None or member.name != ABOUT or member.size > MOST_ABOUT:
                 raise damaged(f"it doesn't begin with {ABOUT}")
-            self.about = About.of(_content(tar, member).read())
+            self.about = BackupFacts.of(_content(tar, member).read())
 
     def extract(self, folder: Path, advance: Advance) -> None:
         """Write all files below a new folder, and compare each with the contents.
@@ -109,7 +109,7 @@ def parts_of(member: tarfile.TarInfo) -> tuple[str, ...]:
 
 def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path, advance: Advance) -> str:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    source = Counted(_content(tar, member), advance)
+    source = HashedFile(_content(tar, member), advance)
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
     with os.fdopen(handle, "wb") as out:
         while data := source.read(PIECE):

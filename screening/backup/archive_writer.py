@@ -20,9 +20,9 @@ from screening.backup.archive import (
     CONTENTS,
     LEVEL,
     PACKED,
-    About,
     Advance,
-    Counted,
+    BackupFacts,
+    HashedFile,
     contents_line,
     forget_members,
 )
@@ -30,7 +30,7 @@ from screening.errors import NotReady, StorageFull
 from screening.infra.atomic_file import FULL, sync_folder
 
 
-class Writer:
+class ArchiveWriter:
     """Writes the files of a backup, in ascending order of their names."""
 
     def __init__(self, tar: tarfile.TarFile, contents: BinaryIO, advance: Advance) -> None:
@@ -54,7 +54,7 @@ class Writer:
             info = tarfile.TarInfo(name)
             info.size = status.st_size if size is None else size
             info.mtime, info.mode = int(status.st_mtime), 0o600
-            source = Counted(file, self._advance)
+            source = HashedFile(file, self._advance)
             try:
                 self._tar.addfile(info, cast("Any", source))
             except tarfile.ReadError:
@@ -68,7 +68,7 @@ class Writer:
 
 
 @contextmanager
-def written(target: Path, about: About, scratch: Path, advance: Advance) -> Iterator[Writer]:
+def written(target: Path, about: BackupFacts, scratch: Path, advance: Advance) -> Iterator[ArchiveWriter]:
     """Write a backup, which has its name once it is whole and on the disk; mode 0600.
 
     Args:
@@ -96,7 +96,7 @@ def written(target: Path, about: About, scratch: Path, advance: Advance) -> Iter
                 )
                 _add_text(tar, ABOUT, json.dumps(asdict(about), indent=1).encode())
                 contents = stack.enter_context((scratch / CONTENTS).open("w+b"))
-                writer = Writer(tar, contents, advance)
+                writer = ArchiveWriter(tar, contents, advance)
                 yield writer
                 info = tarfile.TarInfo(CONTENTS)
                 info.size, info.mode = contents.tell(), 0o600

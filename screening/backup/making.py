@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from screening.backup.archive import PACKED, USERS, About, require_space
+from screening.backup.archive import PACKED, USERS, BackupFacts, require_space
 from screening.backup.archive_writer import written
 from screening.backup.moment import Moment, moment
 from screening.backup.staging import LEDGER, PREFIX, Staging
@@ -37,16 +37,16 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
+class MadeBackup:
     """Backup that was made: what it is, its size in bytes and its SHA-256, and which files are damaged in it."""
 
-    about: About
+    about: BackupFacts
     size: int
     sha256: str
     damaged: tuple[str, ...]
 
 
-class Progress:
+class BackupProgress:
     """Says now and then how far something is.
 
     Args:
@@ -71,7 +71,7 @@ class Progress:
 
 def make(
     settings: Settings, database: Database, ledger: Ledger, target: Path, *, secret: Path | None, say: Say
-) -> Made:
+) -> MadeBackup:
     """Write a backup; the server may run, and goes on.
 
     Args:
@@ -171,10 +171,10 @@ def take_secret(staging: Staging, target: Path | None) -> str | None:
 
 def describe(
     state: Moment, staging: Staging, database: Database, lacking: list[str], apart: str | None
-) -> About:
+) -> BackupFacts:
     """Return the facts about a backup: ``apart`` is the SHA-256 of a secret that was left out."""
     sizes = [size for _, _, size in staging.all()]
-    return About(
+    return BackupFacts(
         made=state.at.isoformat(timespec="seconds"),
         app=app_version(),
         database="sqlite" if database.is_sqlite else "postgresql",
@@ -188,7 +188,7 @@ def describe(
     )
 
 
-def write_archive(target: Path, staging: Staging, about: About, state: Moment, say: Say) -> Made:
+def write_archive(target: Path, staging: Staging, about: BackupFacts, state: Moment, say: Say) -> MadeBackup:
     """Write all that is staged, and name the segments that aren't what the manifest says.
 
     Raises:
@@ -197,13 +197,13 @@ def write_archive(target: Path, staging: Staging, about: About, state: Moment, s
     packed = target.name.endswith(PACKED)
     require_space(target.parent, about.size // LEAST_PACKED if packed else about.size)
     damaged = []
-    progress = Progress("Writing", about.size, say)
+    progress = BackupProgress("Writing", about.size, say)
     with written(target, about, staging.folder, progress) as writer:
         for name, path, size in staging.all():
             digest = writer.add(name, path, size)
             if path.parent.name == LEDGER and digest != state.segments.get(path.stem, digest):
                 damaged.append(name)
-    return Made(about=about, size=writer.size, sha256=writer.sha256, damaged=tuple(damaged))
+    return MadeBackup(about=about, size=writer.size, sha256=writer.sha256, damaged=tuple(damaged))
 
 
 def require_free(path: Path, instance: Path) -> None:
@@ -258,7 +258,7 @@ def scratch_folder(instance: Path) -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def record(instance: Path, made: Made, *, by: str) -> None:
+def record(instance: Path, made: MadeBackup, *, by: str) -> None:
     """Note a backup in the audit log.
 
     Args:

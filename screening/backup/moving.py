@@ -56,7 +56,7 @@ class Moved:
     """Address of the database, without its password."""
 
 
-class Sum:
+class TableSum:
     """Count of rows and the sum of their hashes, which doesn't depend on their order."""
 
     def __init__(self) -> None:
@@ -68,7 +68,7 @@ class Sum:
         self.rows += 1
         self.hashes = (self.hashes + int.from_bytes(digest)) % (1 << BITS)
 
-    def is_same(self, other: Sum) -> bool:
+    def is_same(self, other: TableSum) -> bool:
         """Return whether both are of the same rows."""
         return (self.rows, self.hashes) == (other.rows, other.hashes)
 
@@ -223,7 +223,7 @@ def writing(target: Database) -> Iterator[psycopg.Connection[Any]]:
 
 def copy_all(
     connection: psycopg.Connection[Any], work: Sequence[tuple[Table, sqlite3.Connection]], say: Say
-) -> list[tuple[Table, Sum]]:
+) -> list[tuple[Table, TableSum]]:
     """Copy tables, and return what each had.
 
     Raises:
@@ -235,7 +235,7 @@ def copy_all(
     found = []
     for table, source in work:
         progress = Progress(f"Copying {table.name}", say)
-        total = Sum()
+        total = TableSum()
         try:
             with (
                 connection.cursor() as cursor,
@@ -255,7 +255,9 @@ def copy_all(
     return found
 
 
-def compare_all(connection: psycopg.Connection[Any], sums: Sequence[tuple[Table, Sum]], say: Say) -> None:
+def compare_all(
+    connection: psycopg.Connection[Any], sums: Sequence[tuple[Table, TableSum]], say: Say
+) -> None:
     """Read all tables back, and compare them with what was copied.
 
     Raises:
@@ -263,7 +265,7 @@ def compare_all(connection: psycopg.Connection[Any], sums: Sequence[tuple[Table,
     """
     for table, given in sums:
         progress = Progress(f"Comparing {table.name}", say)
-        kept = Sum()
+        kept = TableSum()
         for row in rows_of_postgresql(connection, table):
             kept.add(row)
             progress(kept.rows)

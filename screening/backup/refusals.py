@@ -8,7 +8,7 @@ from pathlib import Path
 from sqlalchemy import func, select, text
 
 from screening.accounts.user_store import UserStore
-from screening.backup.archive import DATABASES, INSTANCE, USERS, About, BadBackup, damaged
+from screening.backup.archive import DATABASES, INSTANCE, USERS, BackupFacts, BadBackup, damaged
 from screening.backup.moment import APP_FILE, DUMP, LEDGER_FILE
 from screening.backup.staging import LEDGER, TOGETHER
 from screening.errors import Conflict, NotReady
@@ -24,7 +24,7 @@ FOLDERS = (*TOGETHER, "context", LEDGER)
 KINDS = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
 
 
-def require_fitting(about: About, database: Database) -> None:
+def require_fitting(about: BackupFacts, database: Database) -> None:
     """Let pass a backup of the same kind of database, of these tables or older ones.
 
     Raises:
@@ -46,7 +46,7 @@ def require_fitting(about: About, database: Database) -> None:
         )
 
 
-def read_secret(about: About, secret: Path | None) -> bytes | None:
+def read_secret(about: BackupFacts, secret: Path | None) -> bytes | None:
     """Return the secret that a backup was made without; ``None`` where it has it.
 
     Raises:
@@ -110,7 +110,7 @@ def require_unused(settings: Settings, database: Database, ledger: Ledger) -> No
         )
 
 
-def require_complete(folder: Path, about: About) -> None:
+def require_complete(folder: Path, about: BackupFacts) -> None:
     """Let pass what has databases, accounts and the id of the instance.
 
     Raises:

@@ -25,9 +25,9 @@ from sqlalchemy.exc import DatabaseError
 
 from screening.accounts.user_store import UserStore
 from screening.backup import postgres_tools
-from screening.backup.archive import DATABASES, INSTANCE, USERS, About, require_space
-from screening.backup.archive_reader import Reader
-from screening.backup.making import SECRET, Progress, Say
+from screening.backup.archive import DATABASES, INSTANCE, USERS, BackupFacts, require_space
+from screening.backup.archive_reader import ArchiveReader
+from screening.backup.making import SECRET, BackupProgress, Say
 from screening.backup.moment import APP_FILE, DUMP, LEDGER_FILE, PAGES
 from screening.backup.refusals import FOLDERS, read_secret, require_complete, require_fitting, require_unused
 from screening.backup.staging import LOG
@@ -50,10 +50,10 @@ ASIDE = "before-restore-"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Restored:
+class RestoredInstance:
     """Instance that was made of a backup: what is in it, and what is wrong with it."""
 
-    about: About
+    about: BackupFacts
     accounts: int
     screenings: int
     decisions: int
@@ -65,7 +65,7 @@ class Restored:
 
 def restore(
     settings: Settings, database: Database, ledger: Ledger, file: Path, *, secret: Path | None, say: Say
-) -> Restored:
+) -> RestoredInstance:
     """Make the instance of a backup, and verify it.
 
     Args:
@@ -82,7 +82,7 @@ def restore(
         BadSetting: a server works there. Nothing was changed.
         StorageFull, NotReady: it can't be put there; where something was changed no server starts.
     """
-    reader = Reader(file)
+    reader = ArchiveReader(file)
     require_fitting(reader.about, database)
     given = read_secret(reader.about, secret)
     with sole_server(settings), ExitStack() as held:
@@ -158,7 +158,7 @@ def put_in_place(
         os.sync()
 
 
-def record(instance: Path, found: Restored, *, by: str) -> None:
+def record(instance: Path, found: RestoredInstance, *, by: str) -> None:
     """Note in the audit log, as its next entry, that the instance comes of a backup.
 
     Args:
@@ -173,7 +173,7 @@ def record(instance: Path, found: Restored, *, by: str) -> None:
 
 
 @contextmanager
-def unpacked(reader: Reader, instance: Path, say: Say) -> Iterator[Path]:
+def unpacked(reader: ArchiveReader, instance: Path, say: Say) -> Iterator[Path]:
     """Give a folder with all that is in a backup, each file as it was written."""
     for left in instance.glob(f"{PREFIX}*"):
         shutil.rmtree(left)
@@ -181,7 +181,7 @@ def unpacked(reader: Reader, instance: Path, say: Say) -> Iterator[Path]:
     folder = instance / f"{PREFIX}{secrets.token_hex(4)}"
     folder.mkdir(mode=0o700)
     try:
-        reader.extract(folder, Progress("Reading", reader.about.size, say))
+        reader.extract(folder, BackupProgress("Reading", reader.about.size, say))
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -259,7 +259,9 @@ def replace_users(source: Path, target: Path) -> None:
         replace_file(target, source.read_bytes())
 
 
-def verify_instance(settings: Settings, database: Database, ledger: Ledger, about: About) -> Restored:
+def verify_instance(
+    settings: Settings, database: Database, ledger: Ledger, about: BackupFacts
+) -> RestoredInstance:
     """Compare every segment with the manifest, verify the audit log, and count what is there.
 
     Raises:
@@ -279,7 +281,7 @@ def verify_instance(settings: Settings, database: Database, ledger: Ledger, abou
     with database.read() as session, ledger.tables.read() as tables:
         screenings = session.scalar(select(func.count()).select_from(Screening)) or 0
         tail = tables.scalar(select(func.sum(TailRow.rows))) or 0
-    return Restored(
+    return RestoredInstance(
         about=about,
         accounts=len(UserStore(settings.users_file).accounts()),
         screenings=screenings,

@@ -17,7 +17,7 @@ from screening.intake.text.rows import read_rows
 from screening.transactions.schema import Matrix
 
 RAW = "raw_record"
-"""The column of a row of CSV that has more or fewer cells than the header: the row as it stands in the file."""
+"""The column of a row of CSV that has more or fewer cells than the header: the row as it appears in the file."""
 RAGGED = "has another number of cells than the header, or a quotation mark that isn't closed in its line"
 REPLACED = "\ufffd"
 NOT_UTF8 = "holds bytes that aren't UTF-8"
@@ -26,7 +26,7 @@ Problems = dict[int, list[str]]
 
 
 @dataclass(slots=True)
-class Read:
+class ReadRows:
     """Rows as numbers: ``values`` (rows, columns of the contract), NaN in a rejected row; ``labels`` (rows,), -1 where
     unknown, ``None`` where a cell of the label is none.
     """
@@ -37,7 +37,7 @@ class Read:
     problems: Problems
 
 
-def read_cells(batch: Any, layout: Layout) -> Read:
+def read_cells(batch: Any, layout: Layout) -> ReadRows:
     """Return the rows of an Arrow batch as numbers.
 
     Args:
@@ -57,11 +57,11 @@ def read_cells(batch: Any, layout: Layout) -> Read:
         labels[whole] = read.labels
     problems = {int(whole[row]): said for row, said in read.problems.items()}
     problems.update({row: [RAGGED] for row in np.flatnonzero(ragged).tolist()})
-    return Read(values, None if read.labels is None else labels, rejected, problems)
+    return ReadRows(values, None if read.labels is None else labels, rejected, problems)
 
 
 def whole_rows(batch: Any, layout: Layout) -> tuple[Any, NDArray[np.bool_]]:
-    """Return the columns of a layout without ragged rows, whose cells may stand in other columns: nothing of them
+    """Return the columns of a layout without ragged rows, whose cells may appear in other columns: nothing of them
     counts, labels included. And which rows are ragged, (rows,).
     """
     needed = batch.select(list(layout.header))
@@ -71,7 +71,7 @@ def whole_rows(batch: Any, layout: Layout) -> tuple[Any, NDArray[np.bool_]]:
     return (needed.filter(pa.array(~ragged)) if ragged.any() else needed), ragged
 
 
-def _read(needed: Any, layout: Layout) -> Read:
+def _read(needed: Any, layout: Layout) -> ReadRows:
     parsed = read_rows(csv_of(needed, written_schema(needed.schema)), layout, needed.num_rows)
     problems = _problems(parsed)
     for name in layout.header:
@@ -82,7 +82,7 @@ def _read(needed: Any, layout: Layout) -> Read:
     values = parsed.values
     if rejected.any():
         values = np.where(rejected[:, np.newaxis], np.nan, values)
-    return Read(values, parsed.labels, rejected, problems)
+    return ReadRows(values, parsed.labels, rejected, problems)
 
 
 def _problems(parsed: Parsed) -> Problems:

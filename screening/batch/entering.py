@@ -9,17 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from screening.batch.folders import Folder, quoted
+from screening.batch.folders import InputFolder, quoted
 from screening.batch.ledger_rows import PREPARED, VALUES, About, Prepare, Values, unpacked
-from screening.batch.observing import Told
+from screening.batch.observing import Observations
 from screening.batch.scoring import REJECTED, RESULT
-from screening.batch.settling import Settled
+from screening.batch.settling import SettledForms
 from screening.detectors.detector import Detector
 from screening.features import Past
 from screening.features.countries.addresses import AddressCountries
 from screening.infra.job_queue import now
 from screening.intake.text.parse import Layout
-from screening.ledger.history import MOST_ROWS, Context
+from screening.ledger.history import MOST_ROWS, DetectorHistory
 from screening.ledger.ledger import Ledger
 from screening.ledger.tables import BatchJob
 from screening.transactions.schema import Matrix
@@ -41,17 +41,17 @@ class Entering:
     owner: str
     counts_for_all: bool
     countries: AddressCountries | None = None
-    memory: Context | None = None
+    memory: DetectorHistory | None = None
 
 
-def job_of(detector: Detector, told: Told) -> str:
+def job_of(detector: Detector, told: Observations) -> str:
     """Return the identity of a job: the same rows, read by the same detector, are the same job."""
     text = f"{detector.name} {detector.fingerprint} {told.rows} {told.digest}"
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class BatchEntry:
     """A job that is to be entered.
 
     Args:
@@ -66,7 +66,7 @@ class Entry:
     detector: Detector
     threshold: float
     source: str
-    settled: Settled
+    settled: SettledForms
 
     @property
     def job(self) -> str:
@@ -115,12 +115,12 @@ class Entry:
         return [f"{rows:,} decisions were entered in the ledger as {entering.owner}'s, by job {self.job}."]
 
     def known_note(self) -> str:
-        """Say that the rows stand in the ledger already."""
+        """Say that the rows appear in the ledger already."""
         known = self.entering.ledger.jobs.find(self.job)
         when = "" if known is None else f" on {known.entered:%Y-%m-%d %H:%M} UTC, from {known.folder}"
         return f"These rows were entered in the ledger before{when}: they stand there once."
 
-    def remember(self, folder: Folder) -> None:
+    def remember(self, folder: InputFolder) -> None:
         """Have later screenings look back on the rows, the latest ones if they are very many.
 
         It may be repeated: what is remembered under the job's name is replaced.

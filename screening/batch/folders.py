@@ -18,7 +18,7 @@ WORKING = "__"
 
 
 @dataclass(frozen=True, slots=True)
-class Folder:
+class InputFolder:
     """The rows of a folder.
 
     Args:
@@ -40,7 +40,7 @@ def quoted(name: str) -> str:
     return "`" + name.replace("`", "``") + "`"
 
 
-def open_folder(spark: Any, path: str) -> Folder:
+def open_folder(spark: Any, path: str) -> InputFolder:
     """Return the rows of a folder, or of one file.
 
     Raises:
@@ -59,7 +59,7 @@ def open_folder(spark: Any, path: str) -> Folder:
             where=path,
             remedy=f"Rename it; these names are taken: {', '.join((*ADDED, RAW))}, and all that begin with __.",
         )
-    return Folder(table, names)
+    return InputFolder(table, names)
 
 
 def _kind(files: Sequence[str], path: str) -> str:

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from screening.batch.entering import Entering, Entry
-from screening.batch.folders import Folder, open_folder
-from screening.batch.lookback import Plan
+from screening.batch.entering import BatchEntry, Entering
+from screening.batch.folders import InputFolder, open_folder
+from screening.batch.lookback import LookBackPlan
 from screening.batch.observing import Observe, observe
 from screening.batch.scoring import (
     FLAG,
@@ -23,14 +23,14 @@ from screening.batch.scoring import (
     RESULT,
     ScoreAlone,
 )
-from screening.batch.settling import Settled, settle
+from screening.batch.settling import SettledForms, settle
 from screening.batch.spark import quiet, send_code
 from screening.detectors.detector import Detector
 from screening.errors import BadFile, ScreeningError
-from screening.intake import NOTHING_SAID, Answers, Head
+from screening.intake import NOTHING_SAID, Answers, TableHead
 from screening.intake.text.csv_file import check_doubtful
 from screening.intake.text.rows import without_label
-from screening.ledger.history import Context
+from screening.ledger.history import DetectorHistory
 from screening.transactions.schema import ColumnContract
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ class BatchFailed(ScreeningError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class BatchOrder:
     """A job: a folder in, a folder out.
 
     Args:
@@ -62,17 +62,17 @@ class Order:
     source: str
     target: str
     detector: Detector
-    choose: Callable[[], Callable[[Head], ColumnContract]]
+    choose: Callable[[], Callable[[TableHead], ColumnContract]]
     threshold: float
-    check: Callable[[Settled], Sequence[str]] = lambda _settled: ()
+    check: Callable[[SettledForms], Sequence[str]] = lambda _settled: ()
     answers: Answers = NOTHING_SAID
-    context: Context | None = None
+    context: DetectorHistory | None = None
     past: str | None = None
     entering: Entering | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Summary:
+class BatchSummary:
     """Numbers of rows that were written."""
 
     flagged: int
@@ -86,7 +86,7 @@ class Summary:
         return self.flagged + self.not_flagged + self.rejected
 
 
-def run(spark: Any, order: Order) -> Summary:
+def run(spark: Any, order: BatchOrder) -> BatchSummary:
     """Do a job, and return what was written.
 
     Raises:
@@ -108,7 +108,7 @@ def run(spark: Any, order: Order) -> Summary:
             flagged = counts.get(FLAGGED, 0)
             notes += entry.enter(spark, order.target, flagged + counts.get(NOT_FLAGGED, 0), flagged)
             entry.remember(folder)
-        return Summary(
+        return BatchSummary(
             flagged=counts.get(FLAGGED, 0),
             not_flagged=counts.get(NOT_FLAGGED, 0),
             rejected=counts.get(REJECTED, 0),
@@ -116,11 +116,11 @@ def run(spark: Any, order: Order) -> Summary:
         )
 
 
-def entry_of(order: Order, settled: Settled) -> Entry | None:
+def entry_of(order: BatchOrder, settled: SettledForms) -> BatchEntry | None:
     """Return what is entered in the ledger; ``None`` where nothing is."""
     if order.entering is None:
         return None
-    return Entry(
+    return BatchEntry(
         entering=order.entering,
         detector=order.detector,
         threshold=order.threshold,
@@ -129,7 +129,9 @@ def entry_of(order: Order, settled: Settled) -> Entry | None:
     )
 
 
-def _scored(spark: Any, folder: Folder, settled: Settled, order: Order) -> tuple[Any, list[str]]:
+def _scored(
+    spark: Any, folder: InputFolder, settled: SettledForms, order: BatchOrder
+) -> tuple[Any, list[str]]:
     """Return the rows with what is said of them, and notes; nothing is computed yet but what must be known first."""
     sent, layout = spark.sparkContext.broadcast(order.detector), settled.layout
     if not order.detector.vectorizer.looks_back:
@@ -151,7 +153,7 @@ def _scored(spark: Any, folder: Folder, settled: Settled, order: Order) -> tuple
     past = None if order.context is None else order.context.between(told.first, told.last)
     if order.context is not None and past is not None:
         notes.append(f"{len(past):,} earlier rows were taken into account, {order.context.told}.")
-    plan = Plan(spark, sent, layout, order.threshold)
+    plan = LookBackPlan(spark, sent, layout, order.threshold)
     return plan.scored(folder, past, earlier, output_schema), notes
 
 
@@ -171,7 +173,7 @@ def output_schema(schema: Any) -> Any:
 
 
 @contextmanager
-def _plainly(order: Order) -> Iterator[None]:
+def _plainly(order: BatchOrder) -> Iterator[None]:
     """Say in one line what Spark says in a hundred; the log has all of it."""
     from py4j.protocol import Py4JError
     from pyspark.errors import AnalysisException, PySparkException

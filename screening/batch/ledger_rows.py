@@ -18,7 +18,7 @@ from screening.intake.conversion.arrow_csv import as_written, written_schema
 from screening.intake.text.parse import Layout
 from screening.ledger import fields
 from screening.ledger.identity import new_origin
-from screening.ledger.rows import Decisions, table_of
+from screening.ledger.rows import DecisionBatch, table_of
 from screening.scoring.places import with_countries
 
 SEGMENT_ROWS = 250_000
@@ -75,13 +75,13 @@ class Prepare:
         return new_origin(int(self.about.decided_at.timestamp() * 1000))
 
     def _rows(self, batch: Any, origin: bytes, before: int) -> pa.Table:
-        """Return the rows of a batch as they stand in a segment of which so many rows are before them."""
+        """Return the rows of a batch as they appear in a segment of which so many rows are before them."""
         about, layout, contract = self.about, self.layout, self.layout.contract
         read = read_cells(batch, layout)
         columns = {name: read.values[:, place] for place, name in enumerate(contract.columns)}
         reasons = batch.column(REASONS)
         return table_of(
-            Decisions(
+            DecisionBatch(
                 origin=origin,
                 numbers=np.arange(before + 1, before + batch.num_rows + 1, dtype=np.uint32),
                 source=SOURCE,

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from screening.batch.folders import Folder
-from screening.batch.scoring import Sent
+from screening.batch.folders import InputFolder
+from screening.batch.scoring import BroadcastValue
 from screening.batch.stages import Begin, Tell, definition_of, grouped_by, steps_of, times_of
 from screening.batch.working import (
     DEVIATIONS,
@@ -21,8 +21,8 @@ from screening.batch.working import (
     TIME,
     VALUES,
     WRONG,
-    Carried,
-    Origin,
+    CarriedRows,
+    RowOrigin,
 )
 from screening.features import Past, carried_deviations
 from screening.intake.text.parse import Layout
@@ -31,7 +31,7 @@ PARTITIONS_A_CORE = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class LookBackPlan:
     """Everything that the rows of a detector that looks back need on their way.
 
     Args:
@@ -42,11 +42,11 @@ class Plan:
     """
 
     spark: Any
-    detector: Sent
+    detector: BroadcastValue
     layout: Layout
     threshold: float
 
-    def scored(self, folder: Folder, past: Past | None, earlier: Folder | None, added: Any) -> Any:
+    def scored(self, folder: InputFolder, past: Past | None, earlier: InputFolder | None, added: Any) -> Any:
         """Return the rows of a folder with what is said of them; nothing is computed yet.
 
         Args:
@@ -57,11 +57,11 @@ class Plan:
         """
         steps = steps_of(definition_of(self.detector))
         own = folder.table.schema
-        rows = self._begun(folder, Origin.ASKED)
+        rows = self._begun(folder, RowOrigin.ASKED)
         if past is not None:
             rows = rows.unionByName(self._remembered(past), allowMissingColumns=True)
         if earlier is not None:
-            needed = self._begun(earlier, Origin.FOLDER).select(*_names(_working(own).fields[len(own) :]))
+            needed = self._begun(earlier, RowOrigin.FOLDER).select(*_names(_working(own).fields[len(own) :]))
             rows = rows.unionByName(needed, allowMissingColumns=True)
         count = max(
             PARTITIONS_A_CORE * self.spark.sparkContext.defaultParallelism,
@@ -78,7 +78,7 @@ class Plan:
             told += (step.entity,) if step.tells else ()
         return rows
 
-    def _begun(self, folder: Folder, origin: Origin) -> Any:
+    def _begun(self, folder: InputFolder, origin: RowOrigin) -> Any:
         first = steps_of(definition_of(self.detector))[0].entity
         begin = Begin(self.detector, self.layout, origin, first)
         return folder.table.mapInArrow(begin.__call__, _working(folder.table.schema))
@@ -89,13 +89,13 @@ class Plan:
 
         definition = definition_of(self.detector)
         count = len(past)
-        carried = Carried(
+        carried = CarriedRows(
             own=pa.RecordBatch.from_arrays([], names=[]),
             keys=np.zeros(count, np.int64),
             time=times_of(definition, past.values),
             values=past.values,
             labels=past.labels,
-            origin=np.full(count, Origin.REMEMBERED, np.int8),
+            origin=np.full(count, RowOrigin.REMEMBERED, np.int8),
             deviations=np.full((count, len(carried_deviations(definition))), np.nan, np.float32),
             features=np.empty((0, 0), np.float32),
             problems=pa.nulls(count, pa.string()),

@@ -16,9 +16,9 @@ import numpy as np
 import pyarrow as pa
 
 from screening.batch.cells import whole_rows
-from screening.batch.folders import Folder, quoted
+from screening.batch.folders import InputFolder, quoted
 from screening.errors import CellProblem
-from screening.intake import Words
+from screening.intake import CellWords
 from screening.intake.conversion.arrow_csv import csv_of, written_schema
 from screening.intake.text.hour_watch import HourCounts, hours_of
 from screening.intake.text.parse import Layout, Parsed
@@ -37,13 +37,13 @@ MOST_PROBLEMS = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class Observations:
     """Findings about rows as a whole, once they are read; of unreadable ones only ``doubtful`` and ``problems``."""
 
     rows: int = 0
     amounts: AmountEvidence | None = None
     hours: Mapping[int, HourCounts] = field(default_factory=dict)
-    words: Mapping[str, Words] = field(default_factory=dict)
+    words: Mapping[str, CellWords] = field(default_factory=dict)
     doubtful: int = 0
     """Cells that can't be read in the form of their column and mean something in another."""
     problems: tuple[CellProblem, ...] = ()
@@ -56,7 +56,7 @@ class Told:
     """Sums of two hashes of each row, modulo 2**64: the same in any order."""
 
     @classmethod
-    def of(cls, parsed: Parsed, words: Mapping[str, Words], layout: Layout) -> Told:
+    def of(cls, parsed: Parsed, words: Mapping[str, CellWords], layout: Layout) -> Observations:
         """Return what some rows tell."""
         contract, values = layout.contract, parsed.values
         amounts = None
@@ -88,12 +88,12 @@ class Told:
         """Fingerprint of the rows as the detector reads them, in whatever order."""
         return "".join(f"{each:016x}" for each in self.sums)
 
-    def merged(self, other: Told) -> Told:
+    def merged(self, other: Observations) -> Observations:
         """Return what the rows of both tell."""
         if not (self.rows and other.rows):
             return self if self.rows else other
         both = self.amounts is not None and other.amounts is not None
-        return Told(
+        return Observations(
             rows=self.rows + other.rows,
             amounts=self.amounts.merged(other.amounts) if both else None,  # type: ignore[union-attr, arg-type]
             hours={place: each.merged(other.hours[place]) for place, each in self.hours.items()},
@@ -120,20 +120,20 @@ def sums_of(values: Matrix) -> tuple[int, int]:
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class PartEvidence:
     """Evidence from the rows of one part of a folder: of how they are written, and of what they say in the form that
     was tried; ``None`` where it wasn't asked.
     """
 
     survey: Survey | None
-    told: Told | None
+    told: Observations | None
 
-    def merged(self, other: Evidence) -> Evidence:
+    def merged(self, other: PartEvidence) -> PartEvidence:
         """Return what both parts tell, this one's rows first."""
         one, another = self.survey, other.survey
         survey = None if one is None or another is None else one.merged(another)
         told = None if self.told is None or other.told is None else self.told.merged(other.told)
-        return Evidence(survey, told)
+        return PartEvidence(survey, told)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,10 +157,10 @@ class Observe:
         context = TaskContext.get()
         yield written(0 if context is None else context.partitionId(), self.look(batches))
 
-    def look(self, batches: Iterable[Any]) -> Evidence:
+    def look(self, batches: Iterable[Any]) -> PartEvidence:
         """Return the evidence of some batches."""
         layout = self.layout
-        survey, told = Survey.of(layout), Told()
+        survey, told = Survey.of(layout), Observations()
         for batch in batches:
             rows, _ = whole_rows(batch, layout)
             if not rows.num_rows:
@@ -174,11 +174,11 @@ class Observe:
                 if layout.contract.watched:
                     words.look(block, block.ends(), 1)
                 parsed = read_rows(data, layout, rows.num_rows)
-                told = told.merged(Told.of(parsed, words.words, layout))
-        return Evidence(survey if self.surveys else None, told if self.reads else None)
+                told = told.merged(Observations.of(parsed, words.words, layout))
+        return PartEvidence(survey if self.surveys else None, told if self.reads else None)
 
 
-def written(part: int, evidence: Evidence) -> Any:
+def written(part: int, evidence: PartEvidence) -> Any:
     """Return evidence as an Arrow batch of one row."""
     columns = [pa.array([part], pa.int32()), pa.array([pickle.dumps(evidence)], pa.binary())]
     return pa.RecordBatch.from_arrays(columns, names=["part", "evidence"])
@@ -191,20 +191,20 @@ def put_together(batches: Iterable[Any]) -> Iterator[Any]:
         yield written(found[0]["part"], merged_all(found))
 
 
-def merged_all(rows: list[dict[str, Any]]) -> Evidence:
+def merged_all(rows: list[dict[str, Any]]) -> PartEvidence:
     """Return the evidence of all rows, in the order of the partitions."""
     rows.sort(key=lambda row: row["part"])
-    found: Evidence | None = None
+    found: PartEvidence | None = None
     for row in rows:
         # it comes from this job's own executors
-        one: Evidence = pickle.loads(row["evidence"])  # noqa: S301
+        one: PartEvidence = pickle.loads(row["evidence"])  # noqa: S301
         found = one if found is None else found.merged(one)
     if found is None:
         raise ValueError("no partition left any evidence")
     return found
 
 
-def observe(folder: Folder, look: Observe) -> Evidence:
+def observe(folder: InputFolder, look: Observe) -> PartEvidence:
     """Return the evidence of all rows of a folder, in one pass over the columns that are needed."""
     header = look.layout.header
     needed = [name for name in folder.table.columns if name in header or name not in folder.names]

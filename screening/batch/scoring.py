@@ -27,7 +27,7 @@ ROWS_OF_REASONS = 2048
 """Flagged rows that are explained at once."""
 
 
-class Sent(Protocol):
+class BroadcastValue(Protocol):
     """Holder of a value that was sent to each executor once: Spark's ``Broadcast``."""
 
     @property
@@ -37,7 +37,7 @@ class Sent(Protocol):
 
 
 @dataclass(slots=True)
-class Said:
+class ScoredRows:
     """Probabilities, flags and words of some rows; arrays and lists are (rows,)."""
 
     probability: NDArray[np.float32]
@@ -57,7 +57,7 @@ class ScoreAlone:
         threshold: from which probability on a row is flagged.
     """
 
-    detector: Sent
+    detector: BroadcastValue
     layout: Layout
     threshold: float
 
@@ -81,7 +81,7 @@ def say(
     *,
     threshold: float,
     count: int,
-) -> Said:
+) -> ScoredRows:
     """Return what is said of rows.
 
     Args:
@@ -107,7 +107,7 @@ def say(
             reasons[place] = why
     told = [problems.get(row) for row in range(count)]
     with np.errstate(invalid="ignore"):
-        return Said(probability, thresholds.flag(probability, threshold), reasons, told)
+        return ScoredRows(probability, thresholds.flag(probability, threshold), reasons, told)
 
 
 def _probabilities(
@@ -138,7 +138,7 @@ def _reasons(detector: Detector, inputs: NDArray[Any]) -> Iterator[list[str]]:
             yield [reason.text for reason in found]
 
 
-def with_added(batch: Any, said: Said) -> Any:
+def with_added(batch: Any, said: ScoredRows) -> Any:
     """Return an Arrow batch with what is said of its rows, in the columns of ``ADDED``."""
     scored = ~np.isnan(said.probability)
     result = np.where(scored, np.where(said.flagged, FLAGGED, NOT_FLAGGED), REJECTED)

@@ -11,10 +11,19 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.csv as arrow
 
-from screening.batch.folders import Folder
-from screening.batch.observing import Observe, Told, observe
+from screening.batch.folders import InputFolder
+from screening.batch.observing import Observations, Observe, observe
 from screening.errors import BadFile, CardNumbersFound
-from screening.intake import NOTHING_SAID, Answers, Forms, Head, Kind, Limits, look_over, open_transactions
+from screening.intake import (
+    NOTHING_SAID,
+    Answers,
+    FileKind,
+    Forms,
+    ReadLimits,
+    TableHead,
+    look_over,
+    open_transactions,
+)
 from screening.intake.conversion.arrow_csv import as_written, write_options, written_schema
 from screening.intake.text.csv_file import check_doubtful, open_table
 from screening.intake.text.parse import Layout
@@ -27,12 +36,12 @@ which the pass over all rows tries to read them."""
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class SettledForms:
     """The way in which a folder is read, the assumptions about it, and what its rows tell as a whole."""
 
     layout: Layout
     forms: Forms
-    told: Told
+    told: Observations
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -42,8 +51,10 @@ class Settled:
 
 
 def settle(
-    folder: Folder, choose: Callable[[], Callable[[Head], ColumnContract]], answers: Answers = NOTHING_SAID
-) -> Settled:
+    folder: InputFolder,
+    choose: Callable[[], Callable[[TableHead], ColumnContract]],
+    answers: Answers = NOTHING_SAID,
+) -> SettledForms:
     """Return how the rows of a folder are read, by what all of them say: as those of one file with them would be.
 
     Args:
@@ -65,14 +76,14 @@ def settle(
         _write(sample, file)
         with file.open("rb") as stream:
             contract = open_table(
-                iter([stream.read()]), choose(), Limits(), copied=False, delimiter=","
+                iter([stream.read()]), choose(), ReadLimits(), copied=False, delimiter=","
             ).layout.contract
 
         def layout(forms: Forms | None) -> Layout:
             return layout_of(contract, names, forms, watched=True)
 
         try:
-            tried = look_over(file, Kind.CSV, lambda _head: contract, answers=answers)
+            tried = look_over(file, FileKind.CSV, lambda _head: contract, answers=answers)
         except BadFile:
             # what the first rows leave open, or contradict, others may settle
             tried = None
@@ -91,7 +102,7 @@ def settle(
         for hours in told.hours.values():
             hours.check()
         check_cards(file, contract, forms, answers)
-    return Settled(layout_of(contract, names, forms), forms, told)
+    return SettledForms(layout_of(contract, names, forms), forms, told)
 
 
 def check_cards(file: Path, contract: ColumnContract, forms: Forms, answers: Answers) -> None:
@@ -102,7 +113,7 @@ def check_cards(file: Path, contract: ColumnContract, forms: Forms, answers: Ans
     """
     batches = open_transactions(
         file,
-        Kind.CSV,
+        FileKind.CSV,
         lambda _head: contract,
         set_aside=True,
         all_bad=True,

@@ -11,10 +11,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from screening.batch.cells import Problems, Read, read_cells
-from screening.batch.scoring import Sent, say, with_added
+from screening.batch.cells import Problems, ReadRows, read_cells
+from screening.batch.scoring import BroadcastValue, say, with_added
 from screening.batch.streaming import EntityStream, keys_of
-from screening.batch.working import KEY, TIME, Carried, Origin
+from screening.batch.working import KEY, TIME, CarriedRows, RowOrigin
 from screening.features import Definition, Past, assembled, carried_deviations, places_of
 from screening.intake.text.parse import Layout
 from screening.ledger.history import counting_places, not_among, row_hashes
@@ -65,9 +65,9 @@ class Begin:
         entity: by which the first stage groups.
     """
 
-    detector: Sent
+    detector: BroadcastValue
     layout: Layout
-    origin: Origin
+    origin: RowOrigin
     entity: str
 
     def __call__(self, batches: Iterable[Any]) -> Iterator[Any]:
@@ -76,17 +76,17 @@ class Begin:
         for batch in batches:
             read = read_cells(batch, self.layout)
             found = self._carried(definition, batch, read)
-            yield (found if self.origin is Origin.ASKED else found.where(~read.rejected)).written()
+            yield (found if self.origin is RowOrigin.ASKED else found.where(~read.rejected)).written()
 
-    def _carried(self, definition: Definition, batch: Any, read: Read) -> Carried:
+    def _carried(self, definition: Definition, batch: Any, read: ReadRows) -> CarriedRows:
 
         count = batch.num_rows
-        origin = np.where(read.rejected, Origin.REJECTED, self.origin).astype(np.int8)
+        origin = np.where(read.rejected, RowOrigin.REJECTED, self.origin).astype(np.int8)
         problems: list[str | None] = [None] * count
         for row, said in read.problems.items():
             problems[row] = json.dumps(said)
-        asked = int((origin == Origin.ASKED).sum())
-        carried = Carried(
+        asked = int((origin == RowOrigin.ASKED).sum())
+        carried = CarriedRows(
             own=batch,
             keys=np.zeros(count, np.int64),
             time=times_of(definition, read.values),
@@ -112,7 +112,7 @@ class Tell:
         threshold: from which probability on a row is flagged.
     """
 
-    detector: Sent
+    detector: BroadcastValue
     step: Step
     before: tuple[str, ...]
     unite: bool
@@ -125,7 +125,7 @@ class Tell:
         stream = EntityStream(definition, self.step.entity)
         wide = len(definition.contract.columns)
         for chunk in chunks(batches, lambda: stream.chunk_rows):
-            rows = Carried.read(chunk, wide, len(needed))
+            rows = CarriedRows.read(chunk, wide, len(needed))
             if self.unite:
                 rows = united(rows)
             rows = self._told(definition, stream, rows)
@@ -138,10 +138,10 @@ class Tell:
                 else:
                     yield grouped_by(definition, part, self.step.following).written()
 
-    def _told(self, definition: Definition, stream: EntityStream, rows: Carried) -> Carried:
+    def _told(self, definition: Definition, stream: EntityStream, rows: CarriedRows) -> CarriedRows:
         needed = carried_deviations(definition)
-        real = rows.origin != Origin.REJECTED
-        asked = rows.origin[real] == Origin.ASKED
+        real = rows.origin != RowOrigin.REJECTED
+        asked = rows.origin[real] == RowOrigin.ASKED
         given = rows.rows(real, needed)
         deviation: NDArray[np.float32] | None
         if self.step.tells:
@@ -155,23 +155,23 @@ class Tell:
             rows = replace(rows, deviations=deviations)
         return rows
 
-    def _scored(self, definition: Definition, rows: Carried) -> Any:
+    def _scored(self, definition: Definition, rows: CarriedRows) -> Any:
         """Return the rows that were asked about with what is said of them, and the rejected ones."""
-        rows = rows.where((rows.origin == Origin.ASKED) | (rows.origin == Origin.REJECTED))
-        asked = np.flatnonzero(rows.origin == Origin.ASKED)
+        rows = rows.where((rows.origin == RowOrigin.ASKED) | (rows.origin == RowOrigin.REJECTED))
+        asked = np.flatnonzero(rows.origin == RowOrigin.ASKED)
         told, begin = {}, 0
         for name in (*self.before, self.step.entity):
             end = begin + len(places_of(definition, name))
             told[name] = rows.features[:, begin:end]
             begin = end
         blocks = [assembled(definition, rows.values[asked], told)] if len(asked) else []
-        rejected = np.flatnonzero(rows.origin == Origin.REJECTED)
+        rejected = np.flatnonzero(rows.origin == RowOrigin.REJECTED)
         problems: Problems = {row: json.loads(rows.problems[row].as_py()) for row in rejected.tolist()}
         said = say(self.detector.value, blocks, asked, problems, threshold=self.threshold, count=len(rows))
         return with_added(rows.own, said)
 
 
-def definition_of(detector: Sent) -> Definition:
+def definition_of(detector: BroadcastValue) -> Definition:
     """Return the definition of a detector that looks back."""
     found = detector.value.vectorizer.definition
     if found is None:
@@ -184,29 +184,29 @@ def times_of(definition: Definition, values: Matrix) -> NDArray[np.float64]:
     return values[:, definition.contract.columns.index(str(definition.contract.time))] + 0.0
 
 
-def grouped_by(definition: Definition, rows: Carried, entity: str) -> Carried:
+def grouped_by(definition: Definition, rows: CarriedRows, entity: str) -> CarriedRows:
     """Return rows with the keys of an entity."""
     place = definition.contract.columns.index(entity)
     spread = row_hashes(rows.values)
-    nothing = np.flatnonzero(rows.origin == Origin.REJECTED)
+    nothing = np.flatnonzero(rows.origin == RowOrigin.REJECTED)
     # nothing is known of them, and they mustn't all be one executor's work
     spread[nothing] = row_hashes(nothing[:, np.newaxis].astype(np.float64))
     return replace(rows, keys=keys_of(rows.values, place, spread))
 
 
-def united(rows: Carried) -> Carried:
-    """Return rows without those of the past that are asked about themselves, or stand in two pasts.
+def united(rows: CarriedRows) -> CarriedRows:
+    """Return rows without those of the past that are asked about themselves, or appear in two pasts.
 
     Equal rows have one key and one time, so all of them are here.
     """
-    sources = [np.flatnonzero(rows.origin == each) for each in (Origin.REMEMBERED, Origin.FOLDER)]
+    sources = [np.flatnonzero(rows.origin == each) for each in (RowOrigin.REMEMBERED, RowOrigin.FOLDER)]
     places = np.concatenate(sources)
     if not len(places):
         return rows
     kept = places[counting_places([Past(rows.values[each], rows.labels[each]) for each in sources])]
-    asked = rows.origin == Origin.ASKED
+    asked = rows.origin == RowOrigin.ASKED
     kept = kept[not_among(rows.values[kept], rows.values[asked])]
-    stays = asked | (rows.origin == Origin.REJECTED)
+    stays = asked | (rows.origin == RowOrigin.REJECTED)
     stays[kept] = True
     return rows.where(stays)
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from screening.features import Definition, EntityRows, deviation_of, told_of
+from screening.features import Definition, UnorderedRows, deviation_of, told_of
 from screening.transactions.schema import Matrix
 
 Keys = NDArray[np.int64]
@@ -29,7 +29,7 @@ class EntityStream:
         columns = definition.contract.columns
         self._cell, self._time = columns.index(name), columns.index(str(definition.contract.time))
         self._key: np.int64 | None = None
-        self._kept: EntityRows | None = None
+        self._kept: UnorderedRows | None = None
 
     @property
     def chunk_rows(self) -> int:
@@ -37,7 +37,7 @@ class EntityStream:
         return max(CHUNK_ROWS, (0 if self._kept is None else len(self._kept)) // LOOKED_BACK)
 
     def tell(
-        self, keys: Keys, rows: EntityRows, asked: NDArray[np.bool_]
+        self, keys: Keys, rows: UnorderedRows, asked: NDArray[np.bool_]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
         """Return what is told of the asked rows of the next chunk, (asked rows, features), and the deviations of all of
         its rows, (n,); ``None`` where the entity's amounts tell nothing.
@@ -59,19 +59,19 @@ class EntityStream:
         deviation[np.concatenate([others, mine])] = told.deviation[len(before) :]
         return told.features, deviation
 
-    def deviations(self, keys: Keys, rows: EntityRows) -> NDArray[np.float32]:
+    def deviations(self, keys: Keys, rows: UnorderedRows) -> NDArray[np.float32]:
         """Return the deviations of the rows of the next chunk, (n,), as :meth:`tell` takes them."""
         before = self._before(keys, rows)
         found = deviation_of(self._definition, self._name, rows, before)[len(before) :]
         self._keep(keys, rows, before)
         return found
 
-    def _before(self, keys: Keys, rows: EntityRows) -> EntityRows:
+    def _before(self, keys: Keys, rows: UnorderedRows) -> UnorderedRows:
         if self._kept is None or not len(keys) or keys[0] != self._key:
             return picked(rows, np.empty(0, np.int64))
         return self._kept
 
-    def _keep(self, keys: Keys, rows: EntityRows, before: EntityRows) -> None:
+    def _keep(self, keys: Keys, rows: UnorderedRows, before: UnorderedRows) -> None:
         """Keep the rows of the last entity that later ones of it can look back on."""
         if not len(keys):
             return
@@ -88,18 +88,18 @@ class EntityStream:
         self._key, self._kept = keys[-1], kept
 
 
-def picked(rows: EntityRows, places: NDArray[np.int64]) -> EntityRows:
+def picked(rows: UnorderedRows, places: NDArray[np.int64]) -> UnorderedRows:
     """Return some of the rows."""
     deviations = {name: each[places] for name, each in rows.deviations.items()}
-    return EntityRows(rows.values[places], rows.labels[places], deviations)
+    return UnorderedRows(rows.values[places], rows.labels[places], deviations)
 
 
-def put_together(one: EntityRows, other: EntityRows) -> EntityRows:
+def put_together(one: UnorderedRows, other: UnorderedRows) -> UnorderedRows:
     """Return the rows of both."""
     deviations: Mapping[str, NDArray[np.float32]] = {
         name: np.concatenate([one.deviations[name], each]) for name, each in other.deviations.items()
     }
-    return EntityRows(
+    return UnorderedRows(
         np.concatenate([one.values, other.values]), np.concatenate([one.labels, other.labels]), deviations
     )
 

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from screening.features import EntityRows
+from screening.features import UnorderedRows
 from screening.transactions.schema import Matrix
 
 KEY, TIME = "__key", "__time"
@@ -21,7 +21,7 @@ DEVIATIONS, FEATURES, WRONG = "__deviations", "__features", "__problems"
 WORKING = (KEY, TIME, VALUES, LABEL, ORIGIN, DEVIATIONS, FEATURES, WRONG)
 
 
-class Origin(IntEnum):
+class RowOrigin(IntEnum):
     """Sources of rows, and what is wanted of them."""
 
     ASKED = 0
@@ -35,7 +35,7 @@ class Origin(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Carried:
+class CarriedRows:
     """Rows with what they carry, (n,) each; ``own`` is an Arrow batch of their own columns."""
 
     own: Any
@@ -56,7 +56,7 @@ class Carried:
         return len(self.labels)
 
     @classmethod
-    def read(cls, batch: Any, columns: int, deviations: int) -> Carried:
+    def read(cls, batch: Any, columns: int, deviations: int) -> CarriedRows:
         """Return the rows of an Arrow batch.
 
         Args:
@@ -66,7 +66,7 @@ class Carried:
         """
         own = [name for name in batch.schema.names if name not in WORKING]
         origin = _numbers(batch, ORIGIN)
-        count, asked = batch.num_rows, int((origin == Origin.ASKED).sum())
+        count, asked = batch.num_rows, int((origin == RowOrigin.ASKED).sum())
         features = _unpacked(batch.column(FEATURES), np.float32)
         return cls(
             own=batch.select(own),
@@ -83,7 +83,7 @@ class Carried:
     def written(self) -> Any:
         """Return the rows as an Arrow batch."""
         count = len(self)
-        asked = self.origin == Origin.ASKED
+        asked = self.origin == RowOrigin.ASKED
         columns = [
             pa.array(self.keys),
             pa.array(self.time),
@@ -98,7 +98,7 @@ class Carried:
             [*self.own.columns, *columns], names=[*self.own.schema.names, *WORKING]
         )
 
-    def where(self, kept: NDArray[np.bool_]) -> Carried:
+    def where(self, kept: NDArray[np.bool_]) -> CarriedRows:
         """Return some of the rows."""
         mask = pa.array(kept)
         return replace(
@@ -110,14 +110,14 @@ class Carried:
             labels=self.labels[kept],
             origin=self.origin[kept],
             deviations=self.deviations[kept],
-            features=self.features[kept[self.origin == Origin.ASKED]],
+            features=self.features[kept[self.origin == RowOrigin.ASKED]],
             problems=self.problems.filter(mask),
         )
 
-    def rows(self, kept: NDArray[np.bool_], names: Sequence[str]) -> EntityRows:
+    def rows(self, kept: NDArray[np.bool_], names: Sequence[str]) -> UnorderedRows:
         """Return some of the rows as the features take them; ``names`` are those of the deviations."""
         deviations = {name: self.deviations[kept, place] for place, name in enumerate(names)}
-        return EntityRows(self.values[kept], self.labels[kept], deviations)
+        return UnorderedRows(self.values[kept], self.labels[kept], deviations)
 
 
 def _numbers(batch: Any, name: str) -> Any:

@@ -73,7 +73,7 @@ class BucketUnavailable(ScreeningError):
         return {**super().as_dict(), "where": None}
 
 
-class Damaged(OSError):
+class DamagedObject(OSError):
     """An object isn't what was put."""
 
 
@@ -196,7 +196,9 @@ class Bucket:
                     digest.update(piece)
                     count += len(piece)
             if (count, digest.hexdigest()) != (size, sha256):
-                raise Damaged(f"{key} has {count:,} bytes of {size:,} in the bucket, or others than were put")
+                raise DamagedObject(
+                    f"{key} has {count:,} bytes of {size:,} in the bucket, or others than were put"
+                )
             part.replace(path)
         finally:
             part.unlink(missing_ok=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from screening.bucket.bucket import Damaged
+from screening.bucket.bucket import DamagedObject
 from screening.bucket.storage import KEPT, SCREENINGS, Storage, is_later, note_use
 from screening.errors import NotReady
 from screening.infra.file_hash import sha256_of
@@ -93,7 +93,7 @@ def bring_folder(storage: Storage, folder: Path) -> None:
         for name, one in missing.items():
             try:
                 storage.bring(folder / name, one.size, one.sha256)
-            except Damaged as problem:
+            except DamagedObject as problem:
                 raise NotReady(
                     "A file of this screening isn't what was put into the bucket.",
                     where=str(problem),

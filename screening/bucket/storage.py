@@ -32,7 +32,7 @@ KEPT = "kept.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Unit:
+class StoredUnit:
     """Files that come and go together."""
 
     used: float
@@ -118,7 +118,7 @@ class Storage:
             self.trim()
 
     def renew(self, path: Path, size: int, sha256: str) -> bool:
-        """Get a damaged file anew; ``False`` where the bucket has no better one.
+        """Get a damaged file again; ``False`` where the bucket has no better one.
 
         Raises:
             BucketUnavailable: it can't be reached.
@@ -153,7 +153,7 @@ class Storage:
             return {}
         return {self.instance / key: size for key, size in self.bucket.sizes(folder).items()}
 
-    def cached(self) -> list[Unit]:
+    def cached(self) -> list[StoredUnit]:
         """Return what is on the disk and may be in the bucket, too; what nobody used for longest comes first."""
         found = [_unit([path], path) for path in (self.instance / LEDGER).glob("*.parquet")]
         for note in (self.instance / SCREENINGS).glob(f"*/{KEPT}"):
@@ -218,13 +218,13 @@ def note_use(path: Path) -> None:
         os.utime(path, ns=(int(now * 1e9), status.st_mtime_ns))
 
 
-def _unit(paths: Sequence[Path], used: Path) -> Unit:
+def _unit(paths: Sequence[Path], used: Path) -> StoredUnit:
     """Return files as a unit whose last use is that of one of them."""
     some = [path for path in paths if path.name != "whole"]
     try:
-        return Unit(used.stat().st_atime, some, sum(max(_size(path), 0) for path in some))
+        return StoredUnit(used.stat().st_atime, some, sum(max(_size(path), 0) for path in some))
     except FileNotFoundError:
-        return Unit(0.0, [], 0)
+        return StoredUnit(0.0, [], 0)
 
 
 def is_later(paths: Iterable[Path], moment: int) -> bool:

@@ -61,7 +61,7 @@ class _Count:
 
 
 @dataclass(slots=True)
-class Evidence:
+class CardEvidence:
     """Findings about one column."""
 
     named: bool
@@ -73,7 +73,7 @@ class Evidence:
     _known: set[str] = field(default_factory=set)
 
     def add(self, text: str) -> bool:
-        """Take a cell into account; gives whether the first number that passes stands in it."""
+        """Take a cell into account; gives whether the first number that passes appears in it."""
         before = self.every.passed
         for one in candidates(text):
             if one.digits in self._known:
@@ -104,7 +104,7 @@ class Evidence:
 
     @property
     def doubtful(self) -> bool:
-        """Return whether a few numbers stand in it of which some may be a card's: too few to tell."""
+        """Return whether a few numbers appear in it of which some may be a card's: too few to tell."""
         return self.every.passed > 0 and self.every.trials <= FEW
 
 
@@ -113,7 +113,7 @@ class CardColumns:
 
     def __init__(self, header: Sequence[str], watched: Iterable[int]) -> None:
         self._header = header
-        self._seen: dict[int, Evidence] = {}
+        self._seen: dict[int, CardEvidence] = {}
         self.watch(watched)
 
     @property
@@ -124,7 +124,7 @@ class CardColumns:
     def watch(self, places: Iterable[int]) -> None:
         """Watch further columns."""
         for place in places:
-            self._seen.setdefault(place, Evidence(says_card(self._header[place])))
+            self._seen.setdefault(place, CardEvidence(says_card(self._header[place])))
 
     def add(self, place: int, texts: Iterable[str], row_of: Callable[[str], int]) -> None:
         """Take some cells of a column into account; ``row_of`` gives the row of one, from 1."""

@@ -62,7 +62,7 @@ _DOUBLED = bytes.maketrans(b"0123456789", b"0246813579")
 _ZERO = ord("0")
 
 
-class Candidate(NamedTuple):
+class NumberCandidate(NamedTuple):
     """A number of a length and a beginning that cards have; ``start`` and ``stop`` are its place in the text."""
 
     start: int
@@ -95,7 +95,7 @@ def says_card(name: str) -> bool:
     return not _SAYING.isdisjoint(words) or not _SAYING.isdisjoint(joined)
 
 
-def candidates(text: str) -> Iterator[Candidate]:
+def candidates(text: str) -> Iterator[NumberCandidate]:
     """Yield every number in a text that a network may have given out; they may overlap.
 
     A cell that is one number with a fraction is an amount or a measurement, and has none.
@@ -103,7 +103,7 @@ def candidates(text: str) -> Iterator[Candidate]:
     whole = as_one_number(text)
     if whole is not None:
         if given_out(whole):
-            yield Candidate(0, len(text), whole, passes_luhn(whole), said=False, alone=True)
+            yield NumberCandidate(0, len(text), whole, passes_luhn(whole), said=False, alone=True)
         return
     ibans = [found.span() for found in _IBAN.finditer(text) if is_iban(found[0])]
     for run in _RUN.finditer(text):
@@ -111,12 +111,12 @@ def candidates(text: str) -> Iterator[Candidate]:
             yield from candidates_in(text, run)
 
 
-def card_numbers(text: str, *, slips: bool = False) -> list[Candidate]:
+def card_numbers(text: str, *, slips: bool = False) -> list[NumberCandidate]:
     """Return the candidates that pass Luhn's check, from the left, none of which overlaps another.
 
     With ``slips`` also those that don't pass it: in a column of card numbers they are some with a wrong digit.
     """
-    found: list[Candidate] = []
+    found: list[NumberCandidate] = []
     for one in sorted(candidates(text), key=lambda each: each.rank):
         wanted = one.valid or slips
         if wanted and all(one.stop <= other.start or one.start >= other.stop for other in found):
@@ -152,7 +152,7 @@ def is_iban(text: str) -> bool:
     return int("".join(str(int(sign, 36)) for sign in plain[4:] + plain[:4])) % 97 == 1
 
 
-def candidates_in(text: str, run: re.Match[str]) -> Iterator[Candidate]:
+def candidates_in(text: str, run: re.Match[str]) -> Iterator[NumberCandidate]:
     """Yield the parts of a run of digits that may be a card's number, which begins and ends where a group of digits
     does.
     """
@@ -169,7 +169,7 @@ def candidates_in(text: str, run: re.Match[str]) -> Iterator[Candidate]:
                 grouped = tuple(len(part) for part in digits[first : last + 1]) in _GROUPED
                 said = grouped or _said_near(text, start, stop)
                 alone = (first, last) == (0, len(groups) - 1)
-                yield Candidate(start, stop, joined, passes_luhn(joined), said, alone)
+                yield NumberCandidate(start, stop, joined, passes_luhn(joined), said, alone)
 
 
 def _said_near(text: str, start: int, stop: int) -> bool:

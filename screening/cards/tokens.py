@@ -10,7 +10,7 @@ import base64
 import hmac
 import re
 
-from screening.cards.finding import Candidate, card_numbers
+from screening.cards.finding import NumberCandidate, card_numbers
 
 BYTES = 16
 _WRAPPED = re.compile(r"\s*(?:'|=\")?(?P<inner>.*?)\"?\s*", re.DOTALL)
@@ -46,7 +46,7 @@ class Tokens:
         return "".join([*done, text[at:]])
 
 
-def _alone(text: str, one: Candidate) -> bool:
+def _alone(text: str, one: NumberCandidate) -> bool:
     """Return whether nothing but white space, an apostrophe or ``="…"`` stands around a number."""
     found = _WRAPPED.fullmatch(text)
     inner = (0, len(text)) if found is None else found.span("inner")

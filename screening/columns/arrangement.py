@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from screening.columns.composed import Columns, contradicted
-from screening.columns.made import Made
+from screening.columns.made import CompositionGuess
 from screening.columns.matching import fits
 from screening.columns.profiles import profile
-from screening.transactions.composition import Composition, Part, listed
+from screening.transactions.composition import Composition, ValuePart, listed
 from screening.transactions.schema import CellKind, Column, ColumnContract, Role, normalise
 
 Rows = Callable[[], Sequence[Sequence[str]]]
@@ -27,7 +27,7 @@ class Arrangement:
     """A contract as a file is read by it; ``open`` says what isn't certain, each in words."""
 
     contract: ColumnContract
-    made: tuple[Made, ...] = ()
+    made: tuple[CompositionGuess, ...] = ()
     """Columns that were found to be made of several."""
     open: tuple[str, ...] = ()
 
@@ -83,7 +83,7 @@ def _taken(contract: ColumnContract, single: Sequence[Column]) -> set[str]:
 
 
 def arrange_composed(
-    found: Arrangement, column: Column, made: Made, known: str | None, columns: Columns
+    found: Arrangement, column: Column, made: CompositionGuess, known: str | None, columns: Columns
 ) -> Arrangement:
     """Return the arrangement with one more value that is made of several columns, if it is; else with what is open."""
     certain = made.certain
@@ -129,7 +129,7 @@ def compared(columns: Columns, amount: str, pair: Composition) -> bool | None:
     """Return whether an amount says what debit and credit beside it say; ``False`` where only its sign differs,
     ``None`` where it is something else.
     """
-    if Part.DEBIT not in pair.kinds:
+    if ValuePart.DEBIT not in pair.kinds:
         return None
     made, own = columns.values(pair), columns.numbers(amount)
     known = ~np.isnan(made) & ~np.isnan(own)

@@ -14,22 +14,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from screening.columns.profiles import MOSTLY, Profile
+from screening.columns.profiles import MOSTLY, CellProfile
 from screening.errors import BadFile, Question, Reading, Undecided
 from screening.intake.forms import ANSWERS
 from screening.transactions import times
 from screening.transactions.schema import CellKind, Column, normalise
-from screening.transactions.times import Since, Unit
+from screening.transactions.times import StartUnit, TimeUnit
 
 COUNTS = frozenset(
     "time step steps dt elapsed timestamp epoch zeit clock tick ticks".split()  # noqa: SIM905 -- reads as words
 )
 """Words that name a clock by themselves."""
 UNITS = {
-    **dict.fromkeys(("second", "seconds", "sec", "secs", "sekunden"), Since.SECONDS),
-    **dict.fromkeys(("minute", "minutes", "min", "mins", "minuten"), Since.MINUTES),
-    **dict.fromkeys(("hour", "hours", "hrs", "stunden"), Since.HOURS),
-    **dict.fromkeys(("day", "days"), Since.DAYS),
+    **dict.fromkeys(("second", "seconds", "sec", "secs", "sekunden"), StartUnit.SECONDS),
+    **dict.fromkeys(("minute", "minutes", "min", "mins", "minuten"), StartUnit.MINUTES),
+    **dict.fromkeys(("hour", "hours", "hrs", "stunden"), StartUnit.HOURS),
+    **dict.fromkeys(("day", "days"), StartUnit.DAYS),
 }
 AROUND = frozenset(
     [
@@ -57,23 +57,23 @@ AROUND = frozenset(
 OF_A_DAY = 48
 """Numbers up to it may be hours, or half hours, of the day."""
 PERIODS = {
-    Since.SECONDS: (0.5 * 86_400, 5 * 366 * 86_400),
-    Since.MINUTES: (1440, 60 * 1440),
-    Since.HOURS: (6, 3 * 366 * 24),
-    Since.DAYS: (7, 5 * 366),
+    StartUnit.SECONDS: (0.5 * 86_400, 5 * 366 * 86_400),
+    StartUnit.MINUTES: (1440, 60 * 1440),
+    StartUnit.HOURS: (6, 3 * 366 * 24),
+    StartUnit.DAYS: (7, 5 * 366),
 }
 """Between which numbers the first and the last row of a file lie apart, if that is what they count."""
-STEP_UNITS = (Since.HOURS, Since.DAYS)
+STEP_UNITS = (StartUnit.HOURS, StartUnit.DAYS)
 """Units that simulations take for a step."""
 # Meaning of a column in files that have these other columns, by their publishers: PaySim (Lopez-Rojas et al.
 # 2016) and BankSim (Lopez-Rojas and Axelsson 2014).
 PUBLISHED = {
     "step": (
-        (frozenset({"nameorig", "namedest", "oldbalanceorg"}), Since.HOURS),
-        (frozenset({"zipcodeori", "zipmerchant"}), Since.DAYS),
+        (frozenset({"nameorig", "namedest", "oldbalanceorg"}), StartUnit.HOURS),
+        (frozenset({"zipcodeori", "zipmerchant"}), StartUnit.DAYS),
     )
 }
-CYCLES = {Since.HOURS: 24, Since.DAYS: 7}
+CYCLES = {StartUnit.HOURS: 24, StartUnit.DAYS: 7}
 """After how many of them life repeats itself."""
 FEWEST_CYCLES = 4
 # Least share of steps that have rows: rows at every third step follow the steps, not daily life.
@@ -84,21 +84,21 @@ STEADY = 15.0
 LEAST_EPOCH = 1e8  # 1973
 FEW_VALUES = 2000
 WORDS = {
-    Since.SECONDS: "seconds since a start",
-    Since.MINUTES: "minutes since a start",
-    Since.HOURS: "hours since a start",
-    Since.DAYS: "days since a start",
+    StartUnit.SECONDS: "seconds since a start",
+    StartUnit.MINUTES: "minutes since a start",
+    StartUnit.HOURS: "hours since a start",
+    StartUnit.DAYS: "days since a start",
 }
-SAID = {"s": Since.SECONDS, **{unit.value: unit for unit in Since}}
+SAID = {"s": StartUnit.SECONDS, **{unit.value: unit for unit in StartUnit}}
 """Answers about numbers that count from a start."""
-NEVER_DATES = (Since.MINUTES.value, Since.HOURS.value)
+NEVER_DATES = (StartUnit.MINUTES.value, StartUnit.HOURS.value)
 """Units that nobody counts since 1970."""
-TRAINING_ANSWERS = (*ANSWERS["time_unit"], *(unit.value for unit in Since if unit is not Since.DAYS))
+TRAINING_ANSWERS = (*ANSWERS["time_unit"], *(unit.value for unit in StartUnit if unit is not StartUnit.DAYS))
 """Answers about the numbers of a time, whether they count from 1970 or from a start: ``days`` is of both."""
 
 
 @dataclass(frozen=True, slots=True)
-class Clock:
+class ClockGuess:
     """Possible meanings of a column of numbers that is a time."""
 
     dated: bool
@@ -107,7 +107,7 @@ class Clock:
     """They make dates as days that a spreadsheet counts, too."""
     published: bool = False
     """The names of the file's columns are those of a data set whose publishers say what it counts."""
-    units: tuple[Since, ...] = ()
+    units: tuple[StartUnit, ...] = ()
     """Otherwise, which units make a period that a file can cover."""
 
     def as_dict(self) -> dict[str, Any]:
@@ -115,12 +115,12 @@ class Clock:
         return {**asdict(self), "units": [unit.value for unit in self.units]}
 
     @classmethod
-    def from_dict(cls, found: Mapping[str, Any]) -> Clock:
+    def from_dict(cls, found: Mapping[str, Any]) -> ClockGuess:
         """Return the object that :meth:`as_dict` wrote."""
-        return cls(found["dated"], found["sheet"], found["published"], tuple(map(Since, found["units"])))
+        return cls(found["dated"], found["sheet"], found["published"], tuple(map(StartUnit, found["units"])))
 
 
-def clock_of(column: Profile, names: Collection[str] = ()) -> Clock | None:
+def clock_of(column: CellProfile, names: Collection[str] = ()) -> ClockGuess | None:
     """Return what the numbers of a column would count; ``None`` where its cells are no numbers.
 
     Args:
@@ -133,30 +133,30 @@ def clock_of(column: Profile, names: Collection[str] = ()) -> Clock | None:
     some = np.unique(known)
     some = some[np.linspace(0, len(some) - 1, min(len(some), FEW_VALUES)).astype(int)]
     if some[0] >= LEAST_EPOCH and all(times.seconds_of(value) is not None for value in some.tolist()):
-        return Clock(dated=True)
-    sheet = all(times.unit_of(value) is Unit.SHEET_DAYS for value in some.tolist())
+        return ClockGuess(dated=True)
+    sheet = all(times.unit_of(value) is TimeUnit.SHEET_DAYS for value in some.tolist())
     published = next(
         (unit for marks, unit in PUBLISHED.get(normalise(column.name), ()) if marks <= set(names)), None
     )
     if published is not None:
-        return Clock(dated=False, units=(published,), published=True)
-    return Clock(dated=False, sheet=sheet, units=_units(column, known))
+        return ClockGuess(dated=False, units=(published,), published=True)
+    return ClockGuess(dated=False, sheet=sheet, units=_units(column, known))
 
 
-def words_of_count(clock: Clock) -> str:
+def words_of_count(clock: ClockGuess) -> str:
     """Say what numbers count that are no dates."""
     if len(clock.units) != 1:
-        units = either([unit.value for unit in clock.units or tuple(Since)])
+        units = either([unit.value for unit in clock.units or tuple(StartUnit)])
         return f"counts from some start: {units}, which isn't certain"
     return WORDS[clock.units[0]] + (", as in the published files of these columns" if clock.published else "")
 
 
-def _units(column: Profile, known: NDArray[np.float64]) -> tuple[Since, ...]:
+def _units(column: CellProfile, known: NDArray[np.float64]) -> tuple[StartUnit, ...]:
     named = {UNITS[word] for word in column.words if word in UNITS}
     if len(named) == 1:
         return tuple(named)
     apart = float(known.max() - known.min())
-    usual = STEP_UNITS if column.words & {"step", "steps"} else tuple(Since)
+    usual = STEP_UNITS if column.words & {"step", "steps"} else tuple(StartUnit)
     found = tuple(unit for unit, (least, most) in PERIODS.items() if least <= apart <= most and unit in usual)
     if len(found) > 1:
         alive = [unit for unit in found if unit in CYCLES and strength_of_cycle(known, CYCLES[unit])]
@@ -180,7 +180,7 @@ def strength_of_cycle(known: NDArray[np.float64], cycle: int) -> bool:
     return bool(between > STEADY * within)
 
 
-def counts_time(column: Profile, clock: Clock) -> bool:
+def counts_time(column: CellProfile, clock: ClockGuess) -> bool:
     """Return whether a column of numbers is the time, by its name and by its numbers.
 
     A name of nothing but time is enough where the numbers go beyond the hours of two days; another one that has such a
@@ -201,7 +201,7 @@ def counts_time(column: Profile, clock: Clock) -> bool:
     return alone and bool((np.diff(known) >= 0).all())
 
 
-def counted(column: Column, clock: Clock | None, said: str | None) -> Column:
+def counted(column: Column, clock: ClockGuess | None, said: str | None) -> Column:
     """Return the time column with what its numbers count: as was said, or as its numbers leave no doubt.
 
     Args:
@@ -223,29 +223,29 @@ def counted(column: Column, clock: Clock | None, said: str | None) -> Column:
             remedy="Leave open what the time counts, or give a column of numbers the role time.",
         )
     if said is None and len(clock.units) != 1:
-        raise question_of(column.name, clock.units or tuple(Since))
+        raise question_of(column.name, clock.units or tuple(StartUnit))
     unit = clock.units[0] if said is None else SAID.get(said)
     if unit is None:
         raise BadFile(
             f"The numbers in {column.name} make no dates, so they don't count {said} since 1970.",
             where=f"column {column.name}",
-            remedy=f"Say what they count from their start: {either([unit.value for unit in Since])}.",
+            remedy=f"Say what they count from their start: {either([unit.value for unit in StartUnit])}.",
         )
     return replace(column, kind=CellKind.NUMBER, since=unit)
 
 
 def of_file(said: str | None) -> str | None:
     """Return what an answer of :data:`TRAINING_ANSWERS` says of numbers that make dates, as the intake takes it."""
-    return "s" if said == Since.SECONDS else said if said in ANSWERS["time_unit"] else None
+    return "s" if said == StartUnit.SECONDS else said if said in ANSWERS["time_unit"] else None
 
 
-def is_open(column: Column, clock: Clock | None) -> bool:
+def is_open(column: Column, clock: ClockGuess | None) -> bool:
     """Return whether :func:`counted` would ask if nothing was said."""
     dates = column.kind is CellKind.TIME or clock is None or clock.dated
     return clock is not None and not dates and len(clock.units) != 1
 
 
-def question_of(name: str, units: Iterable[Since]) -> Undecided:
+def question_of(name: str, units: Iterable[StartUnit]) -> Undecided:
     """Return the question what the numbers of a column count."""
     units = tuple(units)
     words = f"{name} counts from some start, and its numbers can be {either([unit.value for unit in units])}."

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from screening.columns.composed_amounts import pairs, says_one_way, with_words
 from screening.columns.composed_times import OTHER_TIMES, at_midnight, dated, in_parts, is_date
 from screening.columns.file_columns import FITS, FileColumn
-from screening.columns.made import LIKELY, PERHAPS, Made
+from screening.columns.made import LIKELY, PERHAPS, CompositionGuess
 from screening.columns.profiles import MOSTLY
 from screening.transactions.composition import Composition, direction_of, part_word
 from screening.transactions.missing import missing
@@ -48,7 +48,7 @@ class Columns:
             for place, (name, cells) in enumerate(zip(self.names, self.cells, strict=True))
         ]
 
-    def amounts(self, known: str | None = None) -> list[Made]:
+    def amounts(self, known: str | None = None) -> list[CompositionGuess]:
         """Return the compositions that may make the amount, the most likely first.
 
         Args:
@@ -81,7 +81,7 @@ class Columns:
         """Return the columns that say which way the money goes if rows further down say the other way."""
         return [each.name for each in self._each if says_one_way(each.counts)]
 
-    def times(self, known: str | None = None) -> list[Made]:
+    def times(self, known: str | None = None) -> list[CompositionGuess]:
         """Return the compositions that may make the time, the most likely first; less likely where one column alone
         says it all.
 
@@ -93,11 +93,11 @@ class Columns:
         if known is not None:
             found = [made for made in found if known in made.composition.columns]
         elif found and any(is_date(each) and not at_midnight(each) for each in columns):
-            found = [Made(made.composition, min(made.score, PERHAPS)) for made in found]
+            found = [CompositionGuess(made.composition, min(made.score, PERHAPS)) for made in found]
         found.sort(key=lambda made: -made.score)
         # of two that are equal none is certain
         if len(found) > 1 and found[0].score == found[1].score:
-            return [Made(made.composition, min(made.score, LIKELY)) for made in found]
+            return [CompositionGuess(made.composition, min(made.score, LIKELY)) for made in found]
         return found
 
 

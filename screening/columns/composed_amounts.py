@@ -8,10 +8,10 @@ from itertools import product
 import numpy as np
 
 from screening.columns.file_columns import PART_NAMES, FileColumn
-from screening.columns.made import HARDLY, LIKELY, PERHAPS, SURE, Made
+from screening.columns.made import HARDLY, LIKELY, PERHAPS, SURE, CompositionGuess
 from screening.columns.profiles import MOSTLY
 from screening.columns.vocabulary import WORDS, words_of
-from screening.transactions.composition import MOST_WORDS, Composition, Part, direction_of
+from screening.transactions.composition import MOST_WORDS, Composition, ValuePart, direction_of
 from screening.transactions.missing import missing
 from screening.transactions.schema import Role
 
@@ -22,29 +22,29 @@ LETTERS = (frozenset("sh"), frozenset("dc"), frozenset("dh"))
 """Names as ``S/H``: Soll and Haben, debit and credit, debe and haber."""
 SIGNS = {"+", "-"}
 """Cells that mean nothing else."""
-CLEAR = (PART_NAMES[Part.DEBIT] | PART_NAMES[Part.CREDIT]) - {"in", "out", "af", "bij"}
+CLEAR = (PART_NAMES[ValuePart.DEBIT] | PART_NAMES[ValuePart.CREDIT]) - {"in", "out", "af", "bij"}
 """Words that mean nothing else, where a column has them and blanks."""
 
 
-def pairs(columns: Sequence[FileColumn]) -> Iterator[Made]:
+def pairs(columns: Sequence[FileColumn]) -> Iterator[CompositionGuess]:
     """Yield debit and credit: two columns of numbers, one of which is filled in each row."""
-    debits = [each for each in columns if called_only(each, Part.DEBIT, Part.CREDIT)]
-    credits_ = [each for each in columns if called_only(each, Part.CREDIT, Part.DEBIT)]
+    debits = [each for each in columns if called_only(each, ValuePart.DEBIT, ValuePart.CREDIT)]
+    credits_ = [each for each in columns if called_only(each, ValuePart.CREDIT, ValuePart.DEBIT)]
     for debit, credit in product(debits, credits_):
         both = (debit, credit)
         if not any(each.known.filled for each in both):
             continue
         read = [each.known.number if each.known.filled else 1.0 for each in both]
         fits = min(read) >= MOSTLY and _one_of_both(debit.cells, credit.cells) >= MOSTLY
-        rests = (debit.rest(Part.DEBIT), credit.rest(Part.CREDIT))
-        composition = Composition(((Part.DEBIT, debit.name), (Part.CREDIT, credit.name)))
+        rests = (debit.rest(ValuePart.DEBIT), credit.rest(ValuePart.CREDIT))
+        composition = Composition(((ValuePart.DEBIT, debit.name), (ValuePart.CREDIT, credit.name)))
         if fits:
-            yield Made(composition, SURE if rests[0] == rests[1] else LIKELY)
+            yield CompositionGuess(composition, SURE if rests[0] == rests[1] else LIKELY)
         elif min(read) >= HALF and not any(rests):  # by their names they are nothing else
-            yield Made(composition, HARDLY)
+            yield CompositionGuess(composition, HARDLY)
 
 
-def called_only(column: FileColumn, part: Part, other: Part) -> bool:
+def called_only(column: FileColumn, part: ValuePart, other: ValuePart) -> bool:
     """Return whether a column is called like one part and not like the other, too."""
     return column.called(part) and not column.called(other)
 
@@ -60,7 +60,7 @@ def holds_amount(cell: str) -> bool:
     return not missing(cell) and any(map("123456789".__contains__, cell))
 
 
-def with_words(columns: Sequence[FileColumn], known: str | None) -> Iterator[Made]:
+def with_words(columns: Sequence[FileColumn], known: str | None) -> Iterator[CompositionGuess]:
     """Yield an amount, and a column that says debit or credit."""
     words = [(each, score) for each in columns if (score := says_direction(each.name, each.counts))]
     if not words:
@@ -79,8 +79,8 @@ def with_words(columns: Sequence[FileColumn], known: str | None) -> Iterator[Mad
     for each, score in words:
         if each is amount:
             continue
-        composition = Composition(((Part.AMOUNT, amount.name), (Part.DIRECTION, each.name)))
-        yield Made(composition, score if _one_sign(amount, each) else min(score, LIKELY))
+        composition = Composition(((ValuePart.AMOUNT, amount.name), (ValuePart.DIRECTION, each.name)))
+        yield CompositionGuess(composition, score if _one_sign(amount, each) else min(score, LIKELY))
 
 
 def says_direction(name: str, counts: Mapping[str, int]) -> float:
@@ -88,20 +88,22 @@ def says_direction(name: str, counts: Mapping[str, int]) -> float:
 
     Args:
         name: the column's.
-        counts: how often each of its cells stands in it, as :func:`plain_word` has them.
+        counts: how often each of its cells appears in it, as :func:`plain_word` has them.
     """
     said, blank = direction_words(counts)
     if len(blank) == len(counts) or len(counts) - len(blank) > MOST_WORDS:
         return 0.0
     words = frozenset(words_of(name))
-    named = {part for part in (Part.DEBIT, Part.CREDIT, Part.DIRECTION) if words & PART_NAMES[part]}
-    both = {Part.DEBIT, Part.CREDIT} <= named or words in LETTERS
+    named = {
+        part for part in (ValuePart.DEBIT, ValuePart.CREDIT, ValuePart.DIRECTION) if words & PART_NAMES[part]
+    }
+    both = {ValuePart.DEBIT, ValuePart.CREDIT} <= named or words in LETTERS
     rows, known = sum(counts.values()), sum(map(counts.__getitem__, said))
     two_ways = len({direction_of(word) for word in said}) == 2
     # blanks may mean the other way; other words are asked about
     if known < MOSTLY * rows:
         clearly = {direction_of(word) for word in said & CLEAR}
-        if both or (known and Part.DIRECTION in named) or (len(clearly) == 2 and known >= HALF * rows):
+        if both or (known and ValuePart.DIRECTION in named) or (len(clearly) == 2 and known >= HALF * rows):
             return HARDLY
         filled = rows - sum(map(counts.__getitem__, blank))
         clear = named or two_ways or words & TYPES or said & CLEAR

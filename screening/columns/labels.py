@@ -19,7 +19,7 @@ NONE = frozenset({"none", "null", "no fraud", "non fraud", "benign", "clean", "-
 
 
 @dataclass(frozen=True, slots=True)
-class Labelled:
+class CountedLabels:
     """Counts of a file's rows by their label."""
 
     fraud_values: tuple[str, ...]
@@ -37,7 +37,7 @@ class Labelled:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, found: Mapping[str, Any]) -> Labelled:
+    def from_dict(cls, found: Mapping[str, Any]) -> CountedLabels:
         """Return the object that :meth:`as_dict` wrote."""
         types = tuple((str(name), int(count)) for name, count in found["types"])
         return cls(
@@ -50,7 +50,7 @@ class Labelled:
         )
 
 
-def read_label(name: str, counts: Mapping[str, int], fraud_values: Sequence[str] = ()) -> Labelled:
+def read_label(name: str, counts: Mapping[str, int], fraud_values: Sequence[str] = ()) -> CountedLabels:
     """Return what the values of a label mean.
 
     Where one value says legitimate and most rows have it, and several others say neither, these are types of fraud: to
@@ -102,7 +102,7 @@ def read_label(name: str, counts: Mapping[str, int], fraud_values: Sequence[str]
         assumed, fraud_values = "blank", (*fraud_values, "")
         kinds[numbers.ZERO], kinds[numbers.BLANK] = kinds[numbers.BLANK], 0
     named = [(value, kinds[place]) for place, value in enumerate(fraud_values, 1) if value.strip()]
-    return Labelled(
+    return CountedLabels(
         tuple(fraud_values),
         tuple(named) if len(named) > 1 else (),
         kinds.total(),

@@ -51,7 +51,7 @@ class Suspicion(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class LeakVerdict:
     """Suspicion against a column: its kind, the AUC, and words to be read after the column's name."""
 
     suspicion: Suspicion
@@ -59,7 +59,7 @@ class Verdict:
     words: str
 
 
-def judge(name: str, kind: CellKind, values: Cells, label: Labels) -> Verdict | None:
+def judge(name: str, kind: CellKind, values: Cells, label: Labels) -> LeakVerdict | None:
     """Return what is suspected of a column; ``None`` for one like any other.
 
     It is a leak if it alone ranks fraud nearly without fault and is a form of the label; where its name speaks of
@@ -75,14 +75,14 @@ def judge(name: str, kind: CellKind, values: Cells, label: Labels) -> Verdict | 
     if auc >= LEAK:
         tells = f"alone tells fraud from the rest (AUC {auc:.4f})"
         if like_the_label(kind, values, label):
-            return Verdict(Suspicion.LEAK, auc, f"{tells}, as if filled in afterwards")
-        return Verdict(Suspicion.TELLING, auc, f"{tells}; make sure that it is known when it is needed")
+            return LeakVerdict(Suspicion.LEAK, auc, f"{tells}, as if filled in afterwards")
+        return LeakVerdict(Suspicion.TELLING, auc, f"{tells}; make sure that it is known when it is needed")
     if named and only_at_frauds(values, label):
         words = "is named after fraud and says something else than usual at frauds alone, as if filled in afterwards"
-        return Verdict(Suspicion.LEAK, auc, words)
+        return LeakVerdict(Suspicion.LEAK, auc, words)
     if named:
         words = f"is named after fraud, but doesn't give it away (AUC {auc:.2f}); make sure that it is known in time"
-        return Verdict(Suspicion.NAME, auc, words)
+        return LeakVerdict(Suspicion.NAME, auc, words)
     return None
 
 

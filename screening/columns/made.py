@@ -13,7 +13,7 @@ CERTAIN = 0.9
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class CompositionGuess:
     """A guess: what makes a value, and how sure that is, from 0 to 1."""
 
     composition: Composition

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from screening.columns.composed import Columns
-from screening.columns.made import Made
-from screening.columns.profiles import MOSTLY, Profile, profile
+from screening.columns.made import CompositionGuess
+from screening.columns.profiles import MOSTLY, CellProfile, profile
 from screening.columns.vocabulary import NOISE, SYNONYMS, words_of
 from screening.transactions.composition import DAY, Composition
 from screening.transactions.schema import CellKind, Column, Role, normalise
@@ -60,10 +60,10 @@ def guess_mapping(
 
 
 def match_composed(
-    profiles: Sequence[Profile],
+    profiles: Sequence[CellProfile],
     columns: Sequence[Column],
     scores: Sequence[tuple[float, int, int]],
-) -> Iterator[tuple[int, Made]]:
+) -> Iterator[tuple[int, CompositionGuess]]:
     """Yield the contract's columns that several of the file's seem to be together, rather than a single one."""
     file = Columns([each.name for each in profiles], [each.cells for each in profiles])
     for wanted, column in enumerate(columns):
@@ -91,7 +91,7 @@ def likeness(header: Sequence[str], rows: Sequence[Sequence[str]], columns: Sequ
     return explained + explained / (len(found) + 1) / 1000
 
 
-def name_likeness(column: Column, each: Profile) -> float:
+def name_likeness(column: Column, each: CellProfile) -> float:
     """Return 1 for the same name; else how many words both names share, less where the cells are of another kind, and
     never less than what cells that can hardly be anything else are worth.
     """
@@ -109,7 +109,7 @@ def name_likeness(column: Column, each: Profile) -> float:
     return found * (LESS if day_alone else 1.0)
 
 
-def cell_likeness(column: Column, each: Profile, shared: set[str]) -> float:
+def cell_likeness(column: Column, each: CellProfile, shared: set[str]) -> float:
     """Return the evidence of the cells alone for a column: dates for the time, sums for the amount, names for who."""
     if column.kind is CellKind.TIME:
         return 0.6 if each.time >= MOSTLY else 0.0
@@ -128,7 +128,7 @@ def meanings(name: str) -> set[str]:
     return {next((min(group) for group in SYNONYMS if word in group), word) for word in words}
 
 
-def fits(column: Column, each: Profile) -> bool:
+def fits(column: Column, each: CellProfile) -> bool:
     """Return whether the cells are of the kind that the contract wants."""
     if column.kind is CellKind.NUMBER:
         return each.number >= MOSTLY

@@ -20,7 +20,7 @@ from screening.intake.forms import NOTHING_SAID, number_form, time_form
 from screening.intake.numbers import NumberForm
 from screening.transactions import encoding, times
 from screening.transactions.missing import missing
-from screening.transactions.times import Family, Order, TimeForm
+from screening.transactions.times import CellFamily, DateOrder, TimeForm
 
 MOSTLY = 0.98
 """The share of cells that must be of a kind for the column to be of it."""
@@ -36,7 +36,7 @@ TOKEN = re.compile(
 
 
 @dataclass(frozen=True)
-class Profile:
+class CellProfile:
     """Profile of some cells of a column."""
 
     name: str
@@ -96,7 +96,7 @@ class Profile:
         )
 
 
-def profile(name: str, texts: Sequence[str]) -> Profile:
+def profile(name: str, texts: Sequence[str]) -> CellProfile:
     """Return what the cells of a column are."""
     filled = [text.strip() for text in texts if not missing(text)]
     words = frozenset(words_of(name))
@@ -107,7 +107,7 @@ def profile(name: str, texts: Sequence[str]) -> Profile:
     def share(fits: Callable[[str], object]) -> float:
         return sum(often for text, often in different.items() if fits(text)) / count
 
-    return Profile(
+    return CellProfile(
         name=name,
         words=words,
         cells=tuple(texts),
@@ -140,7 +140,7 @@ def _time_form(cells: Sequence[str]) -> TimeForm:
     try:
         return time_form("", seen, NOTHING_SAID)[0]
     except Undecided as undecided:
-        return TimeForm(Order(undecided.questions[0].readings[0].answer))
+        return TimeForm(DateOrder(undecided.questions[0].readings[0].answer))
     except BadFile:
         return times.AUTO
 
@@ -153,6 +153,8 @@ def is_date(text: str, form: TimeForm, words: frozenset[str]) -> bool:
         return times.time_of(text, form) is not None
     family = times.family_of(text)
     named = bool(words & CALENDAR)
-    if family in {Family.DIGITS_8, Family.DIGITS_14} or (family in {Family.DIGITS_6, Family.SHEET} and named):
+    if family in {CellFamily.DIGITS_8, CellFamily.DIGITS_14} or (
+        family in {CellFamily.DIGITS_6, CellFamily.SHEET} and named
+    ):
         return times.time_of(text, form) is not None
     return False

@@ -11,7 +11,7 @@ Floats = NDArray[np.float64]
 NEARLY_ALWAYS = 0.98
 # Least values per value of the other column, so that it names them: fewer are kinds, as of merchants.
 NEARLY_AS_MANY = 0.25
-# Least rows per value on average: with fewer, meeting always the same one is no wonder.
+# Least rows per value on average: with fewer, seeing always the same one is no wonder.
 ROWS_EACH = 3.0
 
 

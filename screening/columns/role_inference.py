@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from screening.cards.tokens import TOKEN
 from screening.columns import clocks, leakage
-from screening.columns.clocks import Clock
-from screening.columns.profiles import MOSTLY, Profile, profile
+from screening.columns.clocks import ClockGuess
+from screening.columns.profiles import MOSTLY, CellProfile, profile
 from screening.columns.relations import (
     another_form,
     counts_like,
@@ -70,7 +70,7 @@ class Guess:
     column: Column
     reason: str
     confidence: float
-    clock: Clock | None = None
+    clock: ClockGuess | None = None
     """Meaning of its numbers if it is made the time."""
     remark: str = ""
     """Remark that must be made although it is used, to be read after its name."""
@@ -109,7 +109,7 @@ def guess_roles(
     return found if blanks is None else [with_blanks(*pair) for pair in zip(found, blanks, strict=True)]
 
 
-def with_clock(guess: Guess, clock: Clock | None) -> Guess:
+def with_clock(guess: Guess, clock: ClockGuess | None) -> Guess:
     """Return a guess that knows what its numbers count, as far as they tell."""
     column = guess.column
     if clock is None or column.role is not Role.TIME or column.kind is not CellKind.NUMBER:
@@ -129,7 +129,7 @@ def with_blanks(guess: Guess, blanks: int) -> Guess:
     )
 
 
-def find_label(profiles: list[Profile], given: str | None) -> int | None:
+def find_label(profiles: list[CellProfile], given: str | None) -> int | None:
     """Return the place of the label: the one that was named, or the one that is called and filled like one."""
     if given is not None:
         return next((p for p, each in enumerate(profiles) if normalise(each.name) == normalise(given)), None)
@@ -142,14 +142,14 @@ def find_label(profiles: list[Profile], given: str | None) -> int | None:
     return named[-1] if named else None
 
 
-def _as_label(each: Profile, *, given: bool) -> Guess:
+def _as_label(each: CellProfile, *, given: bool) -> Guess:
     why = (
         "named as the label" if given else f"two values and the name says it ({' '.join(sorted(each.words))})"
     )
     return Guess(Column(each.name, Role.LABEL), why, 1.0 if given else 0.9)
 
 
-def guess_role(each: Profile) -> Guess:  # noqa: PLR0911 -- one for each kind of column
+def guess_role(each: CellProfile) -> Guess:  # noqa: PLR0911 -- one for each kind of column
     """Guess the role of a column by its name and its cells."""
     if not each.filled:
         return ignored(each, "every cell is blank")
@@ -180,7 +180,7 @@ def guess_role(each: Profile) -> Guess:  # noqa: PLR0911 -- one for each kind of
     return guess_texts(each)
 
 
-def counts_rows(each: Profile) -> bool:
+def counts_rows(each: CellProfile) -> bool:
     """Return whether a column says 0, 1, 2, …, or is the index that a data frame was saved with."""
     if each.whole < 1 or each.blanks or each.rows < FEWEST:
         return False
@@ -192,7 +192,7 @@ def counts_rows(each: Profile) -> bool:
     return bool(not named and each.numbers[0] in (0, 1) and steps[0] > 0 and (steps == steps[0]).all())
 
 
-def guess_numbers(each: Profile, *, measure: bool) -> Guess:
+def guess_numbers(each: CellProfile, *, measure: bool) -> Guess:
     """Guess the role of a column of numbers."""
     if not measure and each.whole == 1.0:
         named = named_by_numbers(each)
@@ -210,7 +210,7 @@ def guess_numbers(each: Profile, *, measure: bool) -> Guess:
     return guess_of(each, Role.NUMBER, CellKind.NUMBER, "numbers", 0.7)
 
 
-def named_by_numbers(each: Profile) -> Guess | None:  # noqa: PLR0911 -- one for each kind of name
+def named_by_numbers(each: CellProfile) -> Guess | None:  # noqa: PLR0911 -- one for each kind of name
     """Return the guess of whole numbers that name somebody or something, and measure nothing."""
     entity, identifier = each.words & WORDS[Role.ENTITY], bool(each.words & IDENTIFIERS)
     rest = {word for word in each.words if not word.isdecimal()} - WORDS[Role.ENTITY] - IDENTIFIERS
@@ -241,13 +241,13 @@ def named_by_numbers(each: Profile) -> Guess | None:  # noqa: PLR0911 -- one for
     return None
 
 
-def _long(each: Profile) -> bool:
+def _long(each: CellProfile) -> bool:
     if each.words & (WORDS[Role.AMOUNT] | clocks.COUNTS):
         return False
     return bool(np.nanmedian(np.abs(each.numbers)) >= LONG)
 
 
-def guess_texts(each: Profile) -> Guess:  # noqa: PLR0911 -- one line for each kind of text
+def guess_texts(each: CellProfile) -> Guess:  # noqa: PLR0911 -- one line for each kind of text
     """Guess the role of a column of texts."""
     entity = bool(each.words & (WORDS[Role.ENTITY] | {"id"}))
     if all(map(TOKEN.fullmatch, each.values)):
@@ -279,29 +279,29 @@ def guess_texts(each: Profile) -> Guess:  # noqa: PLR0911 -- one line for each k
     return guess_of(each, Role.ENTITY, CellKind.TEXT, "texts that come back", 0.5)
 
 
-def share_of(each: Profile, fits: Callable[[str], object]) -> float:
+def share_of(each: CellProfile, fits: Callable[[str], object]) -> float:
     """Return the share of the different cells."""
     return sum(map(bool, map(fits, each.values))) / each.distinct
 
 
-def guess_of(each: Profile, role: Role, kind: CellKind, why: str, confidence: float) -> Guess:
+def guess_of(each: CellProfile, role: Role, kind: CellKind, why: str, confidence: float) -> Guess:
     """Return a guess, with what the cells say beside it."""
     optional = each.blanks > 0
     more = f"; {each.blanks:,} of {each.rows:,} blank" if optional else ""
     return Guess(Column(each.name, role, kind, optional), why + more, confidence)
 
 
-def ignored(each: Profile, why: str) -> Guess:
+def ignored(each: CellProfile, why: str) -> Guess:
     """Return the guess that a column is left out, and why."""
     return Guess(Column(each.name, Role.IGNORE, CellKind.TEXT, optional=True), why, 0.9)
 
 
-def leave_out(found: list[Guess], place: int, each: Profile, why: str) -> None:
+def leave_out(found: list[Guess], place: int, each: CellProfile, why: str) -> None:
     """Ignore the column at ``place``, and say why; the clock that it was read by stays known."""
     found[place] = replace(ignored(each, why), clock=found[place].clock)
 
 
-def leave_one_time(found: list[Guess], profiles: list[Profile]) -> None:
+def leave_one_time(found: list[Guess], profiles: list[CellProfile]) -> None:
     """Leave one time only: dates before numbers, names that say transaction before others, later dates before earlier
     ones; further dates are moments, and a date that is the only one is the time, whatever it is called.
     """
@@ -350,7 +350,7 @@ def places_of(found: list[Guess], role: Role) -> list[int]:
     return [place for place, guess in enumerate(found) if guess.column.role is role]
 
 
-def leave_out_other_forms(found: list[Guess], profiles: list[Profile], best: int) -> None:
+def leave_out_other_forms(found: list[Guess], profiles: list[CellProfile], best: int) -> None:
     """Leave out what says the time once more: as the day alone, or counted from another start."""
     time = found[best].column.name
     for place, each in enumerate(profiles):
@@ -363,7 +363,7 @@ def leave_out_other_forms(found: list[Guess], profiles: list[Profile], best: int
             leave_out(found, place, each, f"another form of {time}")
 
 
-def leave_one_amount(found: list[Guess], profiles: list[Profile]) -> None:
+def leave_one_amount(found: list[Guess], profiles: list[CellProfile]) -> None:
     """Leave one amount only: that whose name says it most; others become numbers."""
     amounts = places_of(found, Role.AMOUNT)
     if len(amounts) > 1:
@@ -375,7 +375,7 @@ def leave_one_amount(found: list[Guess], profiles: list[Profile]) -> None:
                 found[place] = replace(guess, column=replace(guess.column, role=Role.NUMBER), confidence=0.5)
 
 
-def leave_out_named_twice(found: list[Guess], profiles: list[Profile]) -> None:
+def leave_out_named_twice(found: list[Guess], profiles: list[CellProfile]) -> None:
     """Leave out texts of many values that an entity always has the same of: they name it once more, and less well."""
     entities = {
         place: profiles[place].cells
@@ -391,7 +391,7 @@ def leave_out_named_twice(found: list[Guess], profiles: list[Profile]) -> None:
 
 
 def leave_out_describing_label(
-    found: list[Guess], profiles: list[Profile], label: int, fraud: Sequence[str]
+    found: list[Guess], profiles: list[CellProfile], label: int, fraud: Sequence[str]
 ) -> None:
     """Leave out what gives the label away, by the rule of :func:`screening.columns.leakage.judge`."""
     wanted = tuple(map(numbers.label_value, fraud))
@@ -411,12 +411,12 @@ def leave_out_describing_label(
             found[place] = replace(found[place], remark=verdict.words)
 
 
-def codes_of(each: Profile, read: Callable[[str], float | None]) -> NDArray[np.float64]:
+def codes_of(each: CellProfile, read: Callable[[str], float | None]) -> NDArray[np.float64]:
     """Return the numbers that stand for texts, (rows,); NaN for what says nothing."""
     return encoding.codes(each.cells, lambda text: None if missing(text) else read(text))
 
 
-VALUES: Mapping[CellKind, Callable[[Profile], NDArray[np.float64]]] = {
+VALUES: Mapping[CellKind, Callable[[CellProfile], NDArray[np.float64]]] = {
     CellKind.NUMBER: lambda each: each.numbers,
     CellKind.TIME: lambda each: each.moments,
     CellKind.TEXT: lambda each: codes_of(each, encoding.text_code),

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from screening.detectors.artifacts import fingerprint, read_artefact
 from screening.detectors.compilation.cache import CompiledCache, checked, compiled
 from screening.detectors.compilation.form import CompiledForm
-from screening.detectors.model_card import ModelCard, Profile, check_contract, check_hashes, read_card
+from screening.detectors.model_card import ColumnProfile, ModelCard, check_contract, check_hashes, read_card
 from screening.detectors.runtime import Rows, Scorer
-from screening.detectors.vectorizer import NOTHING, Inputs, Seen, Vectorizer, open_vectorizer
+from screening.detectors.vectorizer import NOTHING, History, Inputs, Vectorizer, open_vectorizer
 from screening.errors import BadArtefact, BadTransaction, CellProblem
 from screening.transactions.schema import ColumnContract, Transactions
 
@@ -51,7 +51,7 @@ class Detector:
         """
         self.scorer.made()
 
-    def probabilities(self, rows: Transactions | Inputs, history: Seen = NOTHING) -> NDArray[np.float32]:
+    def probabilities(self, rows: Transactions | Inputs, history: History = NOTHING) -> NDArray[np.float32]:
         """Return the probability of fraud of each row, float32 (n,), at the prior that the net was calibrated for.
 
         Args:
@@ -156,7 +156,7 @@ class _Late:
     """A scorer that is made when it is first needed, once.
 
     What is pickled of it is the compiled form, so that a detector can be sent to processes that have none of its files:
-    they run its golden rows before they score, and can't compile it anew.
+    they run its golden rows before they score, and can't compile it again.
     """
 
     def __init__(self, make: Callable[[], Scorer], form: Callable[[], CompiledForm]) -> None:
@@ -195,7 +195,7 @@ def _sent(form: CompiledForm) -> _Late:
 
 def typical_of(vectorizer: Vectorizer, card: ModelCard | None) -> dict[str, tuple[float, float]]:
     """Return quartiles from the card, or centre ± half the scale, which is the distance of the quartiles."""
-    known: Mapping[str, Profile] = {}
+    known: Mapping[str, ColumnProfile] = {}
     if card is not None:
         known = card.columns if vectorizer.definition is None else card.features
     found = {}

@@ -39,7 +39,7 @@ class Shares:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Profile:
+class ColumnProfile:
     """Distribution of one column, or of one feature, in the training data."""
 
     minimum: float | None = None
@@ -87,7 +87,7 @@ class ReliabilityBin:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FraudType:
+class FraudTypeShare:
     """One type of fraud: in the training data with its share of all frauds, in a test with the share that is found."""
 
     name: str
@@ -118,7 +118,7 @@ class Evaluation:
     """Points of recall and precision."""
     roc: Pairs
     """Points of false positive rate and recall."""
-    fraud_types: tuple[FraudType, ...] = ()
+    fraud_types: tuple[FraudTypeShare, ...] = ()
     as_many: FlaggedRows | None = None
     """The flags at a threshold that flags about as many rows as there were frauds, where the usual one flags none."""
     caution: str | None = None
@@ -197,7 +197,7 @@ class TrainingData:
     frauds: int | None = None
     time_min: float | None = None
     time_max: float | None = None
-    fraud_types: tuple[FraudType, ...] = ()
+    fraud_types: tuple[FraudTypeShare, ...] = ()
     """Types of fraud, if the label names several."""
 
 
@@ -247,9 +247,9 @@ class ModelCard:
     """The share of fraud that the probabilities are for."""
     threshold: float | None
     metrics: Metrics
-    columns: Mapping[str, Profile]
+    columns: Mapping[str, ColumnProfile]
     """By the names of the contract's columns."""
-    features: Mapping[str, Profile]
+    features: Mapping[str, ColumnProfile]
     """By the names of the net's inputs, where these are made of the columns."""
     libraries: Mapping[str, str]
     """Versions by name."""
@@ -455,10 +455,10 @@ class _Part:
         return found
 
 
-def profile_of(part: _Part) -> Profile:
+def profile_of(part: _Part) -> ColumnProfile:
     """Return what a card tells of a column's values."""
     quantiles = {name: part.number(name) for name in QUANTILES}
-    return Profile(
+    return ColumnProfile(
         minimum=part.number("min"),
         maximum=part.number("max"),
         quantiles={name: value for name, value in quantiles.items() if value is not None},
@@ -487,9 +487,9 @@ def training_data_of(part: _Part) -> TrainingData:
     )
 
 
-def fraud_type_of(part: _Part) -> FraudType:
+def fraud_type_of(part: _Part) -> FraudTypeShare:
     """Return a kind of fraud as a card tells it."""
-    return FraudType(
+    return FraudTypeShare(
         name=part.text("name") or "",
         rows=part.count("rows"),
         share=part.number("share"),

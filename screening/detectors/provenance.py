@@ -21,7 +21,7 @@ from screening.infra.database import Base, Database
 from screening.infra.job_queue import UtcDateTime, now
 
 
-class Decider(StrEnum):
+class ProvenanceKind(StrEnum):
     """Kinds of things that take part in a decision."""
 
     DETECTOR = "detector"
@@ -49,7 +49,7 @@ class Provenance:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def note(self, mark: str, kind: Decider, name: str, told: Mapping[str, Any]) -> None:
+    def note(self, mark: str, kind: ProvenanceKind, name: str, told: Mapping[str, Any]) -> None:
         """Keep what stands behind a hash, unless that is known."""
         if self.of(mark) is not None:
             return

@@ -13,9 +13,9 @@ from screening.cards.masking import masked
 from screening.detectors.compilation.cache import CompiledCache
 from screening.detectors.detector import Detector, load_detector
 from screening.detectors.promotions import PromotionRow, Promotions
-from screening.detectors.provenance import Decider, Provenance
+from screening.detectors.provenance import Provenance, ProvenanceKind
 from screening.detectors.shadow_runs import ShadowRun, ShadowRuns
-from screening.detectors.states import DetectorStates, Standing, State, StateRow
+from screening.detectors.states import DetectorStanding, DetectorState, DetectorStates, StateRow
 from screening.errors import BadArtefact, Conflict, NotFound, NotReady
 from screening.infra.audit.log import AuditLog
 from screening.infra.instance_secret import InstanceSecret
@@ -140,7 +140,7 @@ class Detectors:
         """Keep what a detector is made of, before it decides on anything: its decisions name only its fingerprint."""
         if self._provenance is not None:
             told = {"net": detector.model_sha256, "vectorizer": detector.vectorizer_sha256}
-            self._provenance.note(detector.fingerprint, Decider.DETECTOR, detector.name, told)
+            self._provenance.note(detector.fingerprint, ProvenanceKind.DETECTOR, detector.name, told)
 
     def known_to(self, name: str, user: str | None, *, decides: bool) -> Detector:
         """Return a detector that a user may know of.
@@ -179,7 +179,7 @@ class Detectors:
     def offered(self) -> list[Detector]:
         """Return those that may be chosen for a file without being asked for: the approved ones that can be loaded."""
         rows = self._rows()
-        return [one for one in self.all() if self._standing(one.name, rows).state is State.APPROVED]
+        return [one for one in self.all() if self._standing(one.name, rows).state is DetectorState.APPROVED]
 
     def choosable(self) -> list[Detector]:
         """Return those that a file's header may choose: the approved ones that can be loaded, but for those in whose
@@ -191,7 +191,7 @@ class Detectors:
         """Return what decides where a detector would, were it not for a promotion, and what is to be told of it.
 
         A detector that was promoted and can't be used any more leaves the place to the earlier one, which is told with
-        each result and stands in the log: nobody has approved anything else, and payments mustn't wait for it.
+        each result and appears in the log: nobody has approved anything else, and payments mustn't wait for it.
         """
         holding = {} if self._promotions is None else self._promotions.holding()
         while (row := holding.get(detector.name)) is not None:
@@ -215,14 +215,14 @@ class Detectors:
             found = self.get(row.promoted)
         except (BadArtefact, NotFound):
             return None
-        approved = self.standing(found.name).state is State.APPROVED
+        approved = self.standing(found.name).state is DetectorState.APPROVED
         return found if found.fingerprint == row.fingerprint and approved else None
 
-    def standing(self, name: str) -> Standing:
+    def standing(self, name: str) -> DetectorStanding:
         """Return the state of a detector. One that isn't there, or can't be loaded, is on trial."""
         return self._standing(name, self._rows())
 
-    def standings(self) -> dict[str, Standing]:
+    def standings(self) -> dict[str, DetectorStanding]:
         """Return the state of every detector, by its name."""
         rows = self._rows()
         return {name: self._standing(name, rows) for name in self.names()}
@@ -238,7 +238,7 @@ class Detectors:
         Raises:
             Conflict: it is retired.
         """
-        if self.standing(name).state is State.RETIRED:
+        if self.standing(name).state is DetectorState.RETIRED:
             raise Conflict(
                 f"The detector {name} is retired: it scores no new files.",
                 remedy="Choose another one, or have a manager approve it again.",
@@ -258,7 +258,7 @@ class Detectors:
             Conflict: it may do no better than guessing, and ``confirmed`` is false.
         """
         detector = self.require_approvable(name, confirmed=confirmed)
-        self._say(detector, State.APPROVED, by)
+        self._say(detector, DetectorState.APPROVED, by)
         return detector
 
     def require_approvable(self, name: str, *, confirmed: bool) -> Detector:
@@ -278,7 +278,7 @@ class Detectors:
             Conflict: it is the default one.
         """
         detector = self.require_retirable(name)
-        self._say(detector, State.RETIRED, by)
+        self._say(detector, DetectorState.RETIRED, by)
         return detector
 
     def require_retirable(self, name: str) -> Detector:
@@ -353,7 +353,7 @@ class Detectors:
         promoted = self.get(name)
         # it may have to be compiled, for which no payment shall wait
         promoted.prepare()
-        if self.standing(name).state is not State.APPROVED:
+        if self.standing(name).state is not DetectorState.APPROVED:
             self.approve(name, by, confirmed=confirmed)
         return self.promotions.promote(first, name, promoted.fingerprint, by)
 
@@ -378,7 +378,7 @@ class Detectors:
 
     def require_approved(self, name: str) -> None:
         """Raise :class:`Conflict` for a detector that isn't approved."""
-        if self.standing(name).state is not State.APPROVED:
+        if self.standing(name).state is not DetectorState.APPROVED:
             raise Conflict(f"The detector {name} isn't approved.", remedy="Have a manager approve it first.")
 
     def forget(self, name: str) -> None:
@@ -396,7 +396,7 @@ class Detectors:
         found = [one for one in self.all() if self.is_trained_here(one.name)]
         return found if self._states.adopt({one.name: one.fingerprint for one in found}) else []
 
-    def _say(self, detector: Detector, state: State, by: str) -> None:
+    def _say(self, detector: Detector, state: DetectorState, by: str) -> None:
         if self._states is None:
             raise RuntimeError(WITHOUT_STATES)
         owner = self.standing(detector.name).owner
@@ -405,13 +405,13 @@ class Detectors:
     def _rows(self) -> Mapping[str, StateRow]:
         return {} if self._states is None else self._states.rows()
 
-    def _standing(self, name: str, rows: Mapping[str, StateRow]) -> Standing:
+    def _standing(self, name: str, rows: Mapping[str, StateRow]) -> DetectorStanding:
         row, trained = rows.get(name), self.is_trained_here(name)
         if row is not None and (
-            row.state == State.RETIRED or not trained or row.fingerprint == self._mark(name)
+            row.state == DetectorState.RETIRED or not trained or row.fingerprint == self._mark(name)
         ):
-            return Standing(State(row.state), row.owner, row.said_by, row.said)
-        return Standing(State.TRIAL if trained else State.APPROVED)
+            return DetectorStanding(DetectorState(row.state), row.owner, row.said_by, row.said)
+        return DetectorStanding(DetectorState.TRIAL if trained else DetectorState.APPROVED)
 
     def _mark(self, name: str) -> str:
         """Return the fingerprint of a detector; empty if it can't be loaded."""

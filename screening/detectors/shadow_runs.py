@@ -1,7 +1,7 @@
 """Keep the shadow runs of detectors: what a manager started and stopped.
 
 A detector in the shadow scores what another one has decided on, afterwards, and nobody is told but managers. What it
-said stands in the ledger, under the id of its run.
+said appears in the ledger, under the id of its run.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from screening.infra.job_queue import UtcDateTime, now
 ADOPT = "adopt_detectors"
 
 
-class State(StrEnum):
+class DetectorState(StrEnum):
     """States of a detector."""
 
     TRIAL = "trial"
@@ -54,10 +54,10 @@ class StartTask(Base):
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class DetectorStanding:
     """The state of a detector, whose it is, and who said so when."""
 
-    state: State
+    state: DetectorState
     owner: str | None = None
     """Account that trained it, in small letters; ``None`` for what ships, and where nobody knows."""
     said_by: str | None = None
@@ -71,7 +71,7 @@ class Standing:
             decides: whether the user decides on detectors.
         """
         mine = user is not None and self.owner is not None and user.casefold() == self.owner
-        return self.state is not State.TRIAL or decides or mine
+        return self.state is not DetectorState.TRIAL or decides or mine
 
 
 def trial_note(name: str) -> str:
@@ -95,7 +95,7 @@ class DetectorStates:
         with self.database.read() as session:
             return {row.name: row for row in session.scalars(select(StateRow))}
 
-    def say(self, name: str, fingerprint: str, state: State, by: str, owner: str | None) -> None:
+    def say(self, name: str, fingerprint: str, state: DetectorState, by: str, owner: str | None) -> None:
         """Note a state. Whatever was said of another detector of this name is gone.
 
         Args:
@@ -121,7 +121,7 @@ class DetectorStates:
         with self.database.write() as session:
             session.execute(delete(StateRow).where(StateRow.name == name))
 
-    def part(self, owner: str) -> None:
+    def detach_owner(self, owner: str) -> None:
         """Take the detectors on trial away from a name that somebody new has signed up with."""
         with self.database.write() as session:
             for row in session.scalars(select(StateRow).where(StateRow.owner == owner.casefold())):
@@ -150,7 +150,7 @@ class DetectorStates:
                 approved = StateRow(
                     name=name,
                     fingerprint=fingerprint,
-                    state=State.APPROVED.value,
+                    state=DetectorState.APPROVED.value,
                     said_by="upgrade",
                     said=now(),
                 )

@@ -20,7 +20,7 @@ from screening.errors import BadArtefact, BadTransaction, CellProblem
 from screening.transactions.schema import CARD, ColumnContract, Matrix, Transactions
 
 if TYPE_CHECKING:
-    from screening.features import Definition, Earlier, Past
+    from screening.features import Definition, Past, PastSource
 
 # rows at a time: the working set stays in the processor's cache
 BLOCK = 8192
@@ -32,7 +32,7 @@ READ_WITH = "1.9"
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class History:
     """Knowledge besides the rows themselves; only features of earlier rows need it.
 
     ``labels`` (rows,) int8 are those of the rows, -1 where unknown: one counts for later rows only, and only when the
@@ -40,18 +40,18 @@ class Seen:
     """
 
     labels: NDArray[np.int8] | None = None
-    past: Past | Earlier | None = None
+    past: Past | PastSource | None = None
 
-    def indexed(self, definition: Definition | None) -> Seen:
+    def indexed(self, definition: Definition | None) -> History:
         """Return the same with its past sorted once, for all that ask it about a few rows."""
         if definition is None or not definition.looks_back or self.past is None:
             return self
         from screening.features import Past, PastIndex
 
-        return Seen(self.labels, PastIndex(definition, self.past)) if isinstance(self.past, Past) else self
+        return History(self.labels, PastIndex(definition, self.past)) if isinstance(self.past, Past) else self
 
 
-NOTHING = Seen()
+NOTHING = History()
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ class Vectorizer:
                 good = (np.abs(scaled) <= LARGEST) & (np.abs(middle) <= LARGEST)
                 taken, refused = np.where(good, middle, taken), np.where(good, refused, middle)
 
-    def matrix(self, rows: Transactions | Inputs, history: Seen = NOTHING) -> NDArray[np.float32]:
+    def matrix(self, rows: Transactions | Inputs, history: History = NOTHING) -> NDArray[np.float32]:
         """Return the net's input, float32 (rows, inputs), scaled in float64 as in training.
 
         Raises:
@@ -131,7 +131,7 @@ class Vectorizer:
         parts = [self.scaled(block.values, block.before) for block in self.blocks(rows, history)]
         return np.concatenate(parts) if parts else np.empty((0, len(self.inputs)), np.float32)
 
-    def blocks(self, transactions: Transactions, history: Seen = NOTHING) -> Iterator[Inputs]:
+    def blocks(self, transactions: Transactions, history: History = NOTHING) -> Iterator[Inputs]:
         """Yield the net's inputs before scaling, some rows at a time, in the order of the rows.
 
         Where the columns are the inputs, all rows are one block and no copy is made of them.

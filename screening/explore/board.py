@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from screening.explore.counts import COUNTED, MONEY, Row, blocked_query, grouped, percentage, ranked, total
 from screening.ledger import money
-from screening.ledger.filters import Filter, Interval, amounts
+from screening.ledger.filters import DecisionFilter, TrendInterval, amounts
 from screening.ledger.queries.questions import COUNTS, MORE, by_query, trends_query
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Money:
 
 
 @dataclass(frozen=True, slots=True)
-class Groups:
+class GroupCounts:
     """Counts by one thing, most fraud cases first."""
 
     rows: Sequence[Row]
@@ -59,7 +59,7 @@ class Range:
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
+class AmountRanges:
     """The amounts of one currency, in ranges from the lowest to the highest that there is."""
 
     currency: str | None
@@ -85,18 +85,18 @@ class Board:
     """The most transactions first."""
     without_amount: int
     trends: Sequence[Row]
-    groups: Mapping[str, Groups]
+    groups: Mapping[str, GroupCounts]
     """By a key of :data:`FEW`, and by ``device_id``."""
     scores: Sequence[Range]
-    spreads: Sequence[Spread]
+    spreads: Sequence[AmountRanges]
     """By currency, the most transactions first."""
     time_basis: str
 
 
 def board(
     questions: Questions,
-    chosen: Filter,
-    interval: Interval,
+    chosen: DecisionFilter,
+    interval: TrendInterval,
     blocks: Sequence[tuple[str, datetime, float | None]] = (),
 ) -> Board:
     """Count everything that the dashboard shows.
@@ -164,7 +164,7 @@ def choices(questions: Questions, owner: str | None) -> Choices:
         name: f"SELECT DISTINCT {name} AS value FROM chosen WHERE {name} IS NOT NULL ORDER BY ALL LIMIT {MOST_CHOICES}"
         for name in names
     }
-    found, _ = questions.together(queries, Filter(owner=owner))
+    found, _ = questions.together(queries, DecisionFilter(owner=owner))
     return Choices(*([str(row["value"]) for row in found[name]] for name in names))
 
 
@@ -231,9 +231,9 @@ def _by_currency(rows: Sequence[Row]) -> list[Money]:
     return sorted(found, key=lambda each: (-each.transactions, each.currency or ""))
 
 
-def groups_of(rows: Sequence[Row], name: str) -> Groups:
+def groups_of(rows: Sequence[Row], name: str) -> GroupCounts:
     """Return the counts of a kind of group, the groups with the most cases of fraud first."""
-    return Groups(
+    return GroupCounts(
         rows=ranked(rows, name),
         count=rows[0]["groups"] if rows else 0,
         without=sum(row["transactions"] for row in rows if row[name] is None),
@@ -251,7 +251,7 @@ def score_ranges(rows: Sequence[Row]) -> list[Range]:
     ]
 
 
-def amount_spreads(rows: Sequence[Row]) -> list[Spread]:
+def amount_spreads(rows: Sequence[Row]) -> list[AmountRanges]:
     """Return how the amounts lie, by currency."""
     by_currency: dict[str | None, dict[int, Row]] = {}
     for row in rows:
@@ -263,5 +263,5 @@ def amount_spreads(rows: Sequence[Row]) -> list[Spread]:
         for place in range(min(places), max(places) + 1):
             row = places.get(place, {"transactions": 0, "fraud_cases": 0})
             ranges.append(Range(edges[place], edges[place + 1], row["transactions"], row["fraud_cases"]))
-        found.append(Spread(currency, sum(each.transactions for each in ranges), ranges))
+        found.append(AmountRanges(currency, sum(each.transactions for each in ranges), ranges))
     return sorted(found, key=lambda each: (-each.transactions, each.currency or ""))

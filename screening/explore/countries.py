@@ -15,14 +15,14 @@ MAP = ROOT / "static" / "vendor" / "plotly.js-4.1.1" / "topojson" / "world_110m.
 
 
 @dataclass(frozen=True, slots=True)
-class Country:
+class IsoCountry:
     """A country of ISO 3166-1. ``code`` has three letters."""
 
     code: str
     name: str
 
 
-def country(text: str) -> Country | None:
+def country(text: str) -> IsoCountry | None:
     """Return the country of a code of two or three letters, or of a name in English; ``None`` if nothing says which."""
     return _table().get(" ".join(text.split()).casefold())
 
@@ -35,13 +35,13 @@ def on_map() -> frozenset[str]:
 
 
 @cache
-def _table() -> dict[str, Country]:
-    found: dict[str, Country] = {}
+def _table() -> dict[str, IsoCountry]:
+    found: dict[str, IsoCountry] = {}
     for line in TABLE.read_text(encoding="utf-8").splitlines():
         if line.startswith("#"):
             continue
         first, *others = line.split("; ")
         code, short, name = first.split(" ", 2)
         for text in (code, short, name, *others):
-            found[text.casefold()] = Country(code, name)
+            found[text.casefold()] = IsoCountry(code, name)
     return found

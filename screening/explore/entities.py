@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from screening.ledger import money
 from screening.ledger.fields import ENTITIES
-from screening.ledger.filters import Filter
+from screening.ledger.filters import DecisionFilter
 
 if TYPE_CHECKING:
     from screening.ledger.queries.questions import Questions
@@ -27,7 +27,7 @@ LATEST_FIRST = "ORDER BY moment DESC, origin DESC, number DESC"
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownEntity:
     """Somebody or something in the ledger: kind and value as they are written there, and how often."""
 
     kind: str
@@ -37,7 +37,7 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True)
-class Entity:
+class EntityActivity:
     """Activity of one entity. ``amounts``: all, and of flagged rows, by currency, as people write them."""
 
     kind: str
@@ -51,11 +51,11 @@ class Entity:
     last: datetime
     latest: Sequence[Mapping[str, Any]]
     """Its last rows, the latest first."""
-    linked: Sequence[Known]
+    linked: Sequence[KnownEntity]
     """Others in the same transactions, the most shared first within each kind."""
 
 
-def find(questions: Questions, value: str, owner: str | None) -> list[Known]:
+def find(questions: Questions, value: str, owner: str | None) -> list[KnownEntity]:
     """Return who or what is called so, over all kinds; capital letters don't matter."""
     parts = " UNION ALL ".join(
         f"SELECT '{kind}' AS kind, any_value({kind}) AS value, count(*) AS transactions, "
@@ -66,9 +66,9 @@ def find(questions: Questions, value: str, owner: str | None) -> list[Known]:
     query = (
         f", same AS MATERIALIZED (SELECT {', '.join(ENTITIES)}, flagged FROM chosen WHERE {any_of}) {parts}"
     )
-    rows = questions.ask(query, Filter(owner=owner), {"value": value.lower()}).rows
+    rows = questions.ask(query, DecisionFilter(owner=owner), {"value": value.lower()}).rows
     return [
-        Known(row["kind"], row["value"], row["transactions"], row["flagged"])
+        KnownEntity(row["kind"], row["value"], row["transactions"], row["flagged"])
         for row in rows
         if row["transactions"]
     ]
@@ -86,19 +86,19 @@ def past_of(
         before: UTC without a zone.
         limit: at most so many.
     """
-    chosen = Filter(owner=owner, entity=entity)
+    chosen = DecisionFilter(owner=owner, entity=entity)
     query = f"{ROWS} WHERE moment <= $moment::TIMESTAMP {LATEST_FIRST} LIMIT {int(limit)}"
     return questions.ask(query, chosen, {"moment": before}).rows
 
 
-def look_up(questions: Questions, kind: str, value: str, owner: str | None) -> Entity | None:
+def look_up(questions: Questions, kind: str, value: str, owner: str | None) -> EntityActivity | None:
     """Return what somebody or something did; ``None`` where the ledger has none that may be seen.
 
     Raises:
         ValueError: there is no such kind.
         TooMuch: the ledger didn't answer in time.
     """
-    chosen = Filter(owner=owner, entity=(kind, value))
+    chosen = DecisionFilter(owner=owner, entity=(kind, value))
     totals = questions.ask(
         f"SELECT currency, any_value({kind}) AS value, count(*) AS transactions, "
         "count(*) FILTER (WHERE flagged) AS flagged, count(*) FILTER (WHERE known = 1) AS confirmed, "
@@ -121,7 +121,7 @@ def look_up(questions: Questions, kind: str, value: str, owner: str | None) -> E
         chosen,
     ).rows
     latest = questions.ask(f"{ROWS} {LATEST_FIRST} LIMIT {LATEST}", chosen).rows
-    return Entity(
+    return EntityActivity(
         kind=kind,
         value=next(row["value"] for row in totals),
         transactions=sum(row["transactions"] for row in totals),
@@ -138,5 +138,7 @@ def look_up(questions: Questions, kind: str, value: str, owner: str | None) -> E
         first=min(row["first"] for row in totals),
         last=max(row["last"] for row in totals),
         latest=latest,
-        linked=[Known(row["kind"], row["value"], row["transactions"], row["flagged"]) for row in linked],
+        linked=[
+            KnownEntity(row["kind"], row["value"], row["transactions"], row["flagged"]) for row in linked
+        ],
     )

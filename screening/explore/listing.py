@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from screening.explore.entities import ROWS
-from screening.ledger.filters import Filter
+from screening.ledger.filters import DecisionFilter
 
 if TYPE_CHECKING:
     from screening.ledger.queries.questions import Questions
@@ -20,7 +20,7 @@ and so each row is among the latest so far: with their ids, all of them would be
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class ListOrder:
     """Order of a list; rows without a value come last."""
 
     by: str = "time"
@@ -35,7 +35,7 @@ class Order:
 
 
 def page_of(
-    questions: Questions, chosen: Filter, order: Order, *, size: int, page: int
+    questions: Questions, chosen: DecisionFilter, order: ListOrder, *, size: int, page: int
 ) -> list[dict[str, Any]]:
     """Return one page of the chosen rows.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from screening.explore.counts import blocked_query
 from screening.ledger import money
-from screening.ledger.filters import Filter
+from screening.ledger.filters import DecisionFilter
 
 if TYPE_CHECKING:
     from screening.ledger.queries.questions import Questions
@@ -24,7 +24,7 @@ BY_DAY = (
 
 
 @dataclass(frozen=True, slots=True)
-class Period:
+class PeriodCounts:
     """Counts of some days. Money is by currency, as people write it; ``None`` is a currency that nothing says."""
 
     scored: int
@@ -42,9 +42,9 @@ class Period:
 class Overview:
     """The last :data:`DAYS` days with today, those before, and the last ones day by day."""
 
-    now: Period
-    before: Period
-    days: Sequence[Period]
+    now: PeriodCounts
+    before: PeriodCounts
+    days: Sequence[PeriodCounts]
     blocked: int | None
     """Flagged rows of the last days that reached the second threshold of their time; ``None`` where there was none."""
 
@@ -75,7 +75,7 @@ def overview(
     if blocks:
         begins = today - timedelta(days=DAYS - 1)
         queries["blocked"] = f"{blocked_query(blocks)} AND c.decided_at >= TIMESTAMP '{begins:%Y-%m-%d}'"
-    found = questions.several(Filter(owner=owner, decided_from=first.replace(tzinfo=UTC)), queries)
+    found = questions.several(DecisionFilter(owner=owner, decided_from=first.replace(tzinfo=UTC)), queries)
     by_day: dict[datetime, list[Mapping[str, object]]] = {}
     for row in found["days"]:
         by_day.setdefault(row["day"], []).append(row)
@@ -84,7 +84,7 @@ def overview(
     return Overview(total_of(days[DAYS:]), total_of(days[:DAYS]), days[DAYS:], blocked)
 
 
-def period_of(rows: Sequence[Mapping[str, object]]) -> Period:
+def period_of(rows: Sequence[Mapping[str, object]]) -> PeriodCounts:
     """Return the counts of rows that differ in their currency alone, and the amounts at risk by currency."""
 
     def total(name: str) -> int:
@@ -95,10 +95,10 @@ def period_of(rows: Sequence[Mapping[str, object]]) -> Period:
         if row["at_risk"] is not None:
             currency = None if row["currency"] is None else str(row["currency"])
             at_risk[currency] = money.major(int(row["at_risk"]), currency)  # type: ignore[call-overload]
-    return Period(total("scored"), total("flagged"), at_risk)
+    return PeriodCounts(total("scored"), total("flagged"), at_risk)
 
 
-def total_of(days: Sequence[Period]) -> Period:
+def total_of(days: Sequence[PeriodCounts]) -> PeriodCounts:
     """Return the sums of some days."""
     at_risk: dict[str | None, int] = {}
     for day in days:
@@ -106,7 +106,7 @@ def total_of(days: Sequence[Period]) -> Period:
             # whole units add up to the cent
             units = round(amount * 10 ** money.exponent(currency))
             at_risk[currency] = at_risk.get(currency, 0) + units
-    return Period(
+    return PeriodCounts(
         sum(day.scored for day in days),
         sum(day.flagged for day in days),
         {currency: money.major(units, currency) for currency, units in at_risk.items()},

@@ -1,8 +1,8 @@
 """Features of transactions: defined once, for training, for a file, and for one transaction at a time."""
 
 from screening.features.computation.by_entity import (
-    EntityRows,
-    EntityTold,
+    EntityMessage,
+    UnorderedRows,
     assembled,
     carried_deviations,
     deviation_of,
@@ -10,7 +10,14 @@ from screening.features.computation.by_entity import (
     told_of,
 )
 from screening.features.computation.engine import compute, iterate
-from screening.features.computation.past import Earlier, Past, PastIndex, Wanted, wanted_for, wanted_of_frauds
+from screening.features.computation.past import (
+    Past,
+    PastIndex,
+    PastRange,
+    PastSource,
+    wanted_for,
+    wanted_of_frauds,
+)
 from screening.features.countries.range_files import read_ranges
 from screening.features.countries.ranges import Ranges
 from screening.features.definitions.definition import Definition
@@ -20,16 +27,16 @@ from screening.features.definitions.options import Options
 
 __all__ = [
     "Definition",
-    "Earlier",
-    "EntityRows",
-    "EntityTold",
+    "EntityMessage",
     "Feature",
     "Options",
     "Past",
     "PastIndex",
+    "PastRange",
+    "PastSource",
     "Ranges",
     "Shape",
-    "Wanted",
+    "UnorderedRows",
     "assembled",
     "carried_deviations",
     "compute",

@@ -76,7 +76,7 @@ class Database:
         path = path_of(self.engine)
         # of PostgreSQL only the app's tables are watched
         watched = not self.is_sqlite and self._schema.version_table == postgresql.WATCHED
-        self._watch = postgresql.Watch(self.engine) if watched else _Watch(path)
+        self._watch = postgresql.WriteWatch(self.engine) if watched else _Watch(path)
         self._turn = WriteTurn(path, TURN_SECONDS)
         turn = ["BEGIN IMMEDIATE"] if self.is_sqlite else postgresql.turn_of(self._schema.version_table)
         self._take_turn = turn
@@ -256,7 +256,7 @@ class Database:
     def put_log_away(self) -> None:
         """Copy SQLite's write-ahead log into the database, so that no writer has to while somebody waits for it.
 
-        Most of it is copied beside the writers; the rest in a turn of its own, since only an empty log begins anew.
+        Most of it is copied beside the writers; the rest in a turn of its own, since only an empty log begins again.
 
         Raises:
             DatabaseError: as SQLAlchemy has it; nothing is lost.
@@ -269,7 +269,7 @@ class Database:
             if pages == copied and pages < LONG_LOG:
                 return
             with self._turn.taken():
-                # nobody writes now: all of the log is copied, so the next writer begins it anew
+                # nobody writes now: all of the log is copied, so the next writer begins it again
                 raw.execute(COPY_LOG)
 
     def version(self) -> int | None:

@@ -36,8 +36,8 @@ class InstanceSecret:
         """
         secret = kept_secret(
             self._file,
-            "Restore it from a backup. If there is none, remove it: compiled nets are made anew, and cards get other "
-            "tokens than before, so that detectors which learned from tokens must be trained anew.",
+            "Restore it from a backup. If there is none, remove it: compiled nets are made again, and cards get other "
+            "tokens than before, so that detectors which learned from tokens must be trained again.",
         )
         return hkdf(secret.encode("ascii"), SALT, purpose.encode())
 

@@ -1,4 +1,4 @@
-"""Keep the context of log lines: the request, the job, and who asked. It is said once and stands in every line."""
+"""Keep the context of log lines: the request, the job, and who asked. It is said once and appears in every line."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ class Bell:
             raise OSError(f"the database isn't told: {getattr(problem, 'orig', problem)}") from problem
 
     def listen(self) -> BellListener:
-        """Return a listener that hears what is rung from now on. It is woken, too, when a connection is made anew."""
+        """Return a listener that hears what is rung from now on. It is woken, too, when a connection is made again."""
         with self._lock:
             if self._thread is None:
                 listening = (weakref.ref(self), self._engine, self._name)

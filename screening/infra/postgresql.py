@@ -83,7 +83,7 @@ def engine_of(url: URL, turn: str) -> Engine:
 def turn_of(table: str, *, migrates: bool = False) -> list[str]:
     """Return the statements by which a transaction waits for its turn to write, and keeps it to its end.
 
-    The second one has the :class:`Watch` of every process see the commit.
+    The second one has the :class:`WriteWatch` of every process see the commit.
 
     Args:
         table: that keeps the version of the tables.
@@ -96,7 +96,7 @@ def turn_of(table: str, *, migrates: bool = False) -> list[str]:
     return [turn, f"UPDATE {WATCHED} SET version_num = version_num"]  # noqa: S608 -- as above
 
 
-class Watch:
+class WriteWatch:
     """A connection that tells which transaction has written last, as the tables' version row has it: a tenth of a
     millisecond, and never more than is committed.
     """

@@ -25,7 +25,7 @@ LOOK_SECONDS = 0.003
 SLOWEST_LOOK_SECONDS = 0.01
 EAGER_SECONDS = 2.0
 LONGEST = 1 << 20
-"""Bytes after which a signal's file begins anew."""
+"""Bytes after which a signal's file begins again."""
 
 
 class Listener(Protocol):

@@ -4,9 +4,9 @@
 ``append_columns`` give its rows back as they were.
 """
 
-from screening.intake.batch import Batch, Head, Limits, Words
+from screening.intake.batch import Batch, CellWords, ReadLimits, TableHead
 from screening.intake.forms import NOTHING_SAID, Answers
-from screening.intake.kinds import Kind, identify
+from screening.intake.kinds import FileKind, identify
 from screening.intake.opening import look_over, open_transactions, settled
 from screening.intake.output import all_records, append_columns, find_rows, header_of, read_records
 from screening.intake.text.survey import Forms, Unsettled
@@ -15,12 +15,12 @@ __all__ = [
     "NOTHING_SAID",
     "Answers",
     "Batch",
+    "CellWords",
+    "FileKind",
     "Forms",
-    "Head",
-    "Kind",
-    "Limits",
+    "ReadLimits",
+    "TableHead",
     "Unsettled",
-    "Words",
     "all_records",
     "append_columns",
     "find_rows",

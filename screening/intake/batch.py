@@ -22,7 +22,7 @@ FIRST_ROWS = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class TableHead:
     """The beginning of a table: the names of its columns, and some of its first rows, taken apart when they are asked
     for.
     """
@@ -32,7 +32,7 @@ class Head:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class ReadLimits:
     """The bounds of reading one file; sizes in bytes. They bound memory whatever the size of the file."""
 
     block: int = 2 * MEGABYTE
@@ -54,7 +54,7 @@ class Limits:
 
 
 @dataclass(slots=True)
-class Words:
+class CellWords:
     """Values of a column with few different cells, as far as it was read."""
 
     counts: Counter[str] = field(default_factory=Counter)
@@ -62,12 +62,12 @@ class Words:
     first: dict[str, tuple[int, str]] = field(default_factory=dict)
     """The row of the first of each, from 1, and how it is written there."""
 
-    def merged(self, other: Words, rows: int) -> Words:
+    def merged(self, other: CellWords, rows: int) -> CellWords:
         """Return the words of a column of which these cells, ``rows``, come first and those of ``other`` then."""
         counts = self.counts.copy()
         counts.update(other.counts)
         later = {word: (row + rows, text) for word, (row, text) in other.first.items()}
-        return Words(counts, {**self.first, **later, **self.first})
+        return CellWords(counts, {**self.first, **later, **self.first})
 
     @property
     def last(self) -> int:
@@ -104,7 +104,7 @@ class Batch:
     bad_frauds: int = 0
     sign_told: bool = False
     """Whether the file itself says which amounts leave an account, by DR and CR or by another column."""
-    words: Mapping[str, Words] = field(default_factory=dict)
+    words: Mapping[str, CellWords] = field(default_factory=dict)
     """Of the columns that :attr:`ColumnContract.watched` names, with all rows up to here."""
 
     def __len__(self) -> int:

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from screening.intake import numbers
-from screening.intake.numbers import Writing
+from screening.intake.numbers import DigitLayout
 from screening.transactions import times
 from screening.transactions.missing import missing
-from screening.transactions.times import Family, Order, Unit
+from screening.transactions.times import CellFamily, DateOrder, TimeUnit
 
 EXAMPLES = 5
 MOST_DAYS = 50_000
@@ -34,8 +34,8 @@ Kind = TypeVar("Kind")
 class NumberEvidence:
     """Evidence from the cells of a column of numbers."""
 
-    writings: Counter[Writing] = field(default_factory=Counter)
-    shown: dict[Writing, list[str]] = field(default_factory=dict)
+    writings: Counter[DigitLayout] = field(default_factory=Counter)
+    shown: dict[DigitLayout, list[str]] = field(default_factory=dict)
     small: int = 0
     """Whole numbers below 1000 without a mark."""
     large: int = 0
@@ -69,13 +69,13 @@ class NumberEvidence:
             self.books.add(written.around)
         elif written.around:
             self.currencies.add(written.around)
-        if written.writing is Writing.INTEGER:
+        if written.writing is DigitLayout.INTEGER:
             if len(written.digits.lstrip("0")) > 3:
                 self.large += count
             else:
                 self.small += count
 
-    def show(self, writing: Writing, text: str) -> None:
+    def show(self, writing: DigitLayout, text: str) -> None:
         """Keep a cell as an example, if there are few of its writing."""
         keep_example(self.shown, writing, text)
 
@@ -105,14 +105,14 @@ class NumberEvidence:
     @property
     def commas(self) -> int:
         """Cells whose comma can only be a decimal mark, or whose points can only part thousands."""
-        return self.writings[Writing.COMMA] + self.writings[Writing.GROUPED_BY_POINTS]
+        return self.writings[DigitLayout.COMMA] + self.writings[DigitLayout.GROUPED_BY_POINTS]
 
     @property
     def points(self) -> int:
         """The other way round."""
-        return self.writings[Writing.POINT] + self.writings[Writing.GROUPED_BY_COMMAS]
+        return self.writings[DigitLayout.POINT] + self.writings[DigitLayout.GROUPED_BY_COMMAS]
 
-    def one(self, *writings: Writing) -> str:
+    def one(self, *writings: DigitLayout) -> str:
         """Return a cell that is written so, as it stands."""
         return next(text for writing in writings for text in self.shown.get(writing, ()))
 
@@ -121,17 +121,17 @@ class NumberEvidence:
 class TimeEvidence:
     """Evidence from the cells of a column of times."""
 
-    families: Counter[Family] = field(default_factory=Counter)
-    shown: dict[Family, list[str]] = field(default_factory=dict)
-    orders: Counter[Order] = field(default_factory=Counter)
-    """Of the cells whose parts may stand in several orders, how many each order fits."""
+    families: Counter[CellFamily] = field(default_factory=Counter)
+    shown: dict[CellFamily, list[str]] = field(default_factory=dict)
+    orders: Counter[DateOrder] = field(default_factory=Counter)
+    """Of the cells whose parts may appear in several orders, how many each order fits."""
     ordered: int = 0
     differ: bool = False
     """Whether any of them means different times by different orders."""
     open_cells: list[str] = field(default_factory=list)
     shown_days: dict[str, str] = field(default_factory=dict)
     """One cell of each."""
-    units: Counter[Unit | None] = field(default_factory=Counter)
+    units: Counter[TimeUnit | None] = field(default_factory=Counter)
     shortened: str | None = None
     iso_past_twelve: bool = False
     """Whether any ISO date has a day beyond 12: then no spreadsheet turned days and months."""
@@ -206,22 +206,22 @@ class TimeEvidence:
         self.families[family] += count
         keep_example(self.shown, family, plain)
         readings = times.readings_of(plain)
-        if readings and family is not Family.NUMBER:
+        if readings and family is not CellFamily.NUMBER:
             self.ordered += count
             self.orders.update(dict.fromkeys(readings, count))
             if len(set(readings.values())) > 1:
                 self.differ = True
                 if len(self.open_cells) < EXAMPLES and plain not in self.open_cells:
                     self.open_cells.append(plain)
-        if family in {Family.NUMBER, Family.SHEET}:
+        if family in {CellFamily.NUMBER, CellFamily.SHEET}:
             self.units[times.unit_of(float(plain))] += count
         self._half(plain, family)
 
-    def _half(self, plain: str, family: Family) -> None:
+    def _half(self, plain: str, family: CellFamily) -> None:
         """Note what tells whether a spreadsheet took a part of the cells for dates."""
-        if family is Family.ISO:
+        if family is CellFamily.ISO:
             self.iso_past_twelve = self.iso_past_twelve or int(plain.split("-")[2][:2].strip(" T")) > 12
-        elif family in {Family.POINTS, Family.SLASHES, Family.DASHES}:
+        elif family in {CellFamily.POINTS, CellFamily.SLASHES, CellFamily.DASHES}:
             first, second = (int(part) for part in plain.replace(".", "/").replace("-", "/").split("/")[:2])
             self.others_to_twelve = self.others_to_twelve or max(first, second) <= 12
 
@@ -250,7 +250,7 @@ class TimeEvidence:
             found.settle()
         return found
 
-    def main(self) -> list[Family]:
+    def main(self) -> list[CellFamily]:
         """Return the families of more than a few cells, the most frequent first."""
         total = sum(self.families.values())
         return [family for family, count in self.families.most_common() if count > FEW * total]

@@ -14,24 +14,24 @@ from datetime import timedelta
 from screening.errors import BadFile, Question, Reading, Undecided
 from screening.intake import numbers
 from screening.intake.evidence import EXAMPLES, FEW, NumberEvidence, TimeEvidence
-from screening.intake.numbers import NumberForm, Writing
+from screening.intake.numbers import DigitLayout, NumberForm
 from screening.transactions import times
 from screening.transactions.amount_units import AmountUnit
 from screening.transactions.composition import listed
-from screening.transactions.times import Family, Order, TimeForm, Unit
+from screening.transactions.times import CellFamily, DateOrder, TimeForm, TimeUnit
 
 # So many cells like 1,070 beside whole numbers below 1000, and no other decimals, can only be thousands.
 GROUPS = 2
 ORDER_WORDS = {
-    Order.DAY_FIRST: "day before month",
-    Order.MONTH_FIRST: "month before day",
-    Order.YEAR_FIRST: "year before month and day",
+    DateOrder.DAY_FIRST: "day before month",
+    DateOrder.MONTH_FIRST: "month before day",
+    DateOrder.YEAR_FIRST: "year before month and day",
 }
 ANSWERS = {
-    "dates": tuple(order.value for order in Order),
+    "dates": tuple(order.value for order in DateOrder),
     "decimal": (".", ","),
     "sign": ("keep", "turn"),
-    "time_unit": tuple(unit.value for unit in Unit),
+    "time_unit": tuple(unit.value for unit in TimeUnit),
     "unit": tuple(unit.value for unit in AmountUnit),
 }
 """The questions, and what can be answered."""
@@ -99,19 +99,19 @@ def number_form(
     turned = answers.sign == "turn" and amount
     # cells that leave no doubt go first
     decimal = decided_decimal(name, seen) or answers.decimal or _pooled(others)
-    lone_commas, lone_points = seen.writings[Writing.LONE_COMMA], seen.writings[Writing.LONE_POINT]
+    lone_commas, lone_points = seen.writings[DigitLayout.LONE_COMMA], seen.writings[DigitLayout.LONE_POINT]
     if decimal is None:
         if lone_commas and lone_points:
-            raise both_marks(name, seen, Writing.LONE_COMMA, Writing.LONE_POINT)
+            raise both_marks(name, seen, DigitLayout.LONE_COMMA, DigitLayout.LONE_POINT)
         # where every cell has the mark, three decimals are as likely as thousands
         if lone_commas and not (lone_commas >= GROUPS and seen.small and not seen.large):
-            raise ask_decimal(name, seen.shown[Writing.LONE_COMMA])
+            raise ask_decimal(name, seen.shown[DigitLayout.LONE_COMMA])
         if lone_points and amount and seen.small and not seen.large:
-            raise ask_decimal(name, seen.shown[Writing.LONE_POINT])
+            raise ask_decimal(name, seen.shown[DigitLayout.LONE_POINT])
         decimal = "."
     form = NumberForm(decimal, turned)
     notes = []
-    lone = [writing for writing in (Writing.LONE_COMMA, Writing.LONE_POINT) if seen.writings[writing]]
+    lone = [writing for writing in (DigitLayout.LONE_COMMA, DigitLayout.LONE_POINT) if seen.writings[writing]]
     if lone and (lone_commas or decimal == "," or (amount and not seen.points)):
         text = seen.one(*lone)
         notes.append(
@@ -143,7 +143,7 @@ def decimal_comma_note(columns: Mapping[str, NumberEvidence], forms: Mapping[str
     found = [name for name, seen in columns.items() if forms[name].decimal == "," and seen.commas]
     if not found:
         return []
-    text = columns[found[0]].one(Writing.COMMA, Writing.GROUPED_BY_POINTS)
+    text = columns[found[0]].one(DigitLayout.COMMA, DigitLayout.GROUPED_BY_POINTS)
     others = f", and so were {len(found) - 1} other columns" if found[1:] else ""
     meant = _number(text, forms[found[0]])
     return [f"{found[0]} has decimal commas: “{numbers.excerpt(text)}” was read as {meant}{others}."]
@@ -164,8 +164,8 @@ def decided_decimal(name: str, seen: NumberEvidence) -> str | None:
     if commas and points and min(commas, points) > max(FEW * (commas + points), 1):
         raise BadFile(
             f"{name} writes its decimals in two ways: "
-            f"“{numbers.excerpt(seen.one(Writing.COMMA, Writing.GROUPED_BY_POINTS))}” and "
-            f"“{numbers.excerpt(seen.one(Writing.POINT, Writing.GROUPED_BY_COMMAS))}”.",
+            f"“{numbers.excerpt(seen.one(DigitLayout.COMMA, DigitLayout.GROUPED_BY_POINTS))}” and "
+            f"“{numbers.excerpt(seen.one(DigitLayout.POINT, DigitLayout.GROUPED_BY_COMMAS))}”.",
             where=f"column {name}",
             remedy="Write one decimal mark in the whole column: then no cell can mean two numbers.",
         )
@@ -181,7 +181,7 @@ def _pooled(others: Iterable[NumberEvidence]) -> str | None:
     return None if bool(commas) == bool(points) else "," if commas else "."
 
 
-def both_marks(name: str, seen: NumberEvidence, one: Writing, other: Writing) -> BadFile:
+def both_marks(name: str, seen: NumberEvidence, one: DigitLayout, other: DigitLayout) -> BadFile:
     """Return the error of a column whose cells use both marks, so that neither is known for the decimal mark."""
     return BadFile(
         f"{name} has “{seen.one(one)}” and “{seen.one(other)}”: which of the marks is the decimal mark can't be told.",
@@ -204,8 +204,8 @@ def ask_decimal(name: str, cells: list[str]) -> Undecided:
     return undecided(Question("decimal", name, what, readings))
 
 
-def undecided(question: Question, *, anew: bool = False) -> Undecided:
-    """Return the refusal of a file that leaves a question open; ``anew`` where an earlier answer doesn't settle it."""
+def undecided(question: Question, *, again: bool = False) -> Undecided:
+    """Return the refusal of a file that leaves a question open; ``again`` where an earlier answer doesn't settle it."""
     option = question.option.replace("_", "-")
     answers = " or ".join(f"--{option} {reading.answer} ({reading.words})" for reading in question.readings)
     return Undecided(
@@ -213,7 +213,7 @@ def undecided(question: Question, *, anew: bool = False) -> Undecided:
         where=f"column {question.column}",
         remedy=f"Say which one is meant; on the command line with {answers}.",
         questions=(question,),
-        anew=anew,
+        again=again,
     )
 
 
@@ -243,7 +243,7 @@ def time_form(
     notes = [*note_mixed(name, seen, families), *clock_notes(name, seen)]
     if not families:
         return times.AUTO, notes
-    if {Family.NUMBER, Family.SHEET} & set(families):
+    if {CellFamily.NUMBER, CellFamily.SHEET} & set(families):
         return counted_form(name, seen, answers, notes, since_1904=since_1904)
     if not seen.ordered:
         return times.AUTO, notes
@@ -257,7 +257,7 @@ def time_form(
     return TimeForm(order), notes
 
 
-def note_mixed(name: str, seen: TimeEvidence, families: list[Family]) -> list[str]:
+def note_mixed(name: str, seen: TimeEvidence, families: list[CellFamily]) -> list[str]:
     """Return a note where dates are written in several ways.
 
     Raises:
@@ -266,10 +266,10 @@ def note_mixed(name: str, seen: TimeEvidence, families: list[Family]) -> list[st
     if len(families) < 2:
         return []
     first, second = (f"“{seen.shown[family][0]}”" for family in families[:2])
-    number = {Family.NUMBER, Family.SHEET, Family.DIGITS_6, Family.DIGITS_8}
+    number = {CellFamily.NUMBER, CellFamily.SHEET, CellFamily.DIGITS_6, CellFamily.DIGITS_8}
     turned = (
-        Family.ISO in families
-        and {Family.SLASHES, Family.POINTS, Family.DASHES} & set(families)
+        CellFamily.ISO in families
+        and {CellFamily.SLASHES, CellFamily.POINTS, CellFamily.DASHES} & set(families)
         and not seen.iso_past_twelve
         and not seen.others_to_twelve
     )
@@ -335,18 +335,18 @@ def counted_form(
     Raises:
         BadFile: they make no dates.
     """
-    cells = [*seen.shown.get(Family.NUMBER, ()), *seen.shown.get(Family.SHEET, ())]
+    cells = [*seen.shown.get(CellFamily.NUMBER, ()), *seen.shown.get(CellFamily.SHEET, ())]
     units = {unit: count for unit, count in seen.units.items() if count > FEW * sum(seen.units.values())}
     # numbers that make dates by one unit go first
     if answers.time_unit and (len(units) != 1 or None in units):
-        said = Unit(answers.time_unit)
+        said = TimeUnit(answers.time_unit)
         return TimeForm(unit=said), [*notes, f"{name} was read as {_UNIT_WORDS[said]}, as was said."]
     if set(units) == {None} or not units:
         raise BadFile(
             f"The numbers in {name} (“{cells[0]}”) make no date from {times.FIRST_NUMBER_YEAR} to {times.LAST_YEAR}.",
             where=f"column {name}",
             remedy=f"Write dates in a way that is read here ({times.SPELLINGS}), or say what they count with "
-            f"--time-unit {', '.join(Unit)}.",
+            f"--time-unit {', '.join(TimeUnit)}.",
         )
     if len(units) > 1:
         shown = " and as ".join(f"“{cell}”" for cell in cells[:1] + cells[-1:])
@@ -356,35 +356,35 @@ def counted_form(
             remedy="Write all of them in one way.",
         )
     (unit,) = units
-    if unit is Unit.SHEET_DAYS:
-        unit = Unit.DAYS_1904 if since_1904 or answers.time_unit == Unit.DAYS_1904 else unit
+    if unit is TimeUnit.SHEET_DAYS:
+        unit = TimeUnit.DAYS_1904 if since_1904 or answers.time_unit == TimeUnit.DAYS_1904 else unit
         counted = shown_time(times.time_of(cells[0], TimeForm(unit=unit)) or 0.0)
-        since = ", from 1904" if unit is Unit.DAYS_1904 else ""
+        since = ", from 1904" if unit is TimeUnit.DAYS_1904 else ""
         notes.append(
             f"{name} holds days as spreadsheets count them{since}: “{cells[0]}” was read as {counted}."
         )
-    elif unit is not Unit.SECONDS:
-        notes.append(f"{name} was read as {_UNIT_WORDS[unit or Unit.SECONDS]}.")
+    elif unit is not TimeUnit.SECONDS:
+        notes.append(f"{name} was read as {_UNIT_WORDS[unit or TimeUnit.SECONDS]}.")
     return TimeForm(unit=unit), notes
 
 
 _UNIT_WORDS = {
-    Unit.SECONDS: "seconds since 1970",
-    Unit.MILLISECONDS: "milliseconds since 1970",
-    Unit.MICROSECONDS: "microseconds since 1970",
-    Unit.NANOSECONDS: "nanoseconds since 1970",
-    Unit.SHEET_DAYS: "days as spreadsheets count them, since 1900",
-    Unit.DAYS_1904: "days as some spreadsheets count them, since 1904",
+    TimeUnit.SECONDS: "seconds since 1970",
+    TimeUnit.MILLISECONDS: "milliseconds since 1970",
+    TimeUnit.MICROSECONDS: "microseconds since 1970",
+    TimeUnit.NANOSECONDS: "nanoseconds since 1970",
+    TimeUnit.SHEET_DAYS: "days as spreadsheets count them, since 1900",
+    TimeUnit.DAYS_1904: "days as some spreadsheets count them, since 1904",
 }
 
 
-def fitting_orders(name: str, seen: TimeEvidence) -> list[Order]:
+def fitting_orders(name: str, seen: TimeEvidence) -> list[DateOrder]:
     """Return the orders that fit as many cells as any, and nearly all.
 
     Raises:
         BadFile: none does.
     """
-    fitting = [order for order in Order if seen.orders[order] >= (1 - FEW) * seen.ordered]
+    fitting = [order for order in DateOrder if seen.orders[order] >= (1 - FEW) * seen.ordered]
     best = max(seen.orders.values())
     fitting = [order for order in fitting if seen.orders[order] == best] or fitting
     if not fitting:
@@ -396,14 +396,14 @@ def fitting_orders(name: str, seen: TimeEvidence) -> list[Order]:
     return fitting
 
 
-def said_order(name: str, seen: TimeEvidence, fitting: list[Order], answers: Answers) -> Order:
+def said_order(name: str, seen: TimeEvidence, fitting: list[DateOrder], answers: Answers) -> DateOrder:
     """Return the order that was said, of those that a column's own cells leave open.
 
     Raises:
         Undecided: nothing was said, or another order.
     """
     if answers.dates in fitting:
-        return Order(answers.dates)
+        return DateOrder(answers.dates)
     readings = tuple(
         Reading(
             order.value,

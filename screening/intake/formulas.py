@@ -96,7 +96,7 @@ def is_odd(data: bytes) -> bool:
 
 
 def safe(cell: str) -> str:
-    """Return ``cell`` as it can stand in a file that a spreadsheet opens."""
+    """Return ``cell`` as it can appear in a file that a spreadsheet opens."""
     if _FORMULA.match(cell) and not NUMBER.fullmatch(cell) and not NUMBER_WITH_COMMA.fullmatch(cell):
         return "'" + cell
     return cell

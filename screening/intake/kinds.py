@@ -10,7 +10,7 @@ from screening.errors import BadFile, UnsupportedKind
 READ = ".csv, .csv.gz, .txt, .xlsx, .xlsm, .xls or .parquet"
 
 
-class Kind(StrEnum):
+class FileKind(StrEnum):
     """The kinds that are read."""
 
     CSV = "csv"
@@ -22,19 +22,19 @@ class Kind(StrEnum):
     @property
     def streams(self) -> bool:
         """Return whether rows can be read before the file is complete."""
-        return self in (Kind.CSV, Kind.CSV_GZ)
+        return self in (FileKind.CSV, FileKind.CSV_GZ)
 
 
 _ENDINGS = {
-    ".csv.gz": Kind.CSV_GZ,
-    ".tsv.gz": Kind.CSV_GZ,
-    ".csv": Kind.CSV,
-    ".tsv": Kind.CSV,
-    ".txt": Kind.CSV,
-    ".xlsx": Kind.XLSX,
-    ".xlsm": Kind.XLSX,
-    ".xls": Kind.XLS,
-    ".parquet": Kind.PARQUET,
+    ".csv.gz": FileKind.CSV_GZ,
+    ".tsv.gz": FileKind.CSV_GZ,
+    ".csv": FileKind.CSV,
+    ".tsv": FileKind.CSV,
+    ".txt": FileKind.CSV,
+    ".xlsx": FileKind.XLSX,
+    ".xlsm": FileKind.XLSX,
+    ".xls": FileKind.XLS,
+    ".parquet": FileKind.PARQUET,
 }
 _MEDIA_TYPES = {
     "text/csv": ".csv",
@@ -44,17 +44,17 @@ _MEDIA_TYPES = {
     "application/vnd.apache.parquet": ".parquet",
 }
 _NAMES = {
-    Kind.CSV: "a text table",
-    Kind.CSV_GZ: "a gzip file",
-    Kind.XLSX: "an Excel workbook (.xlsx)",
-    Kind.XLS: "an old Excel workbook (.xls)",
-    Kind.PARQUET: "a Parquet file",
+    FileKind.CSV: "a text table",
+    FileKind.CSV_GZ: "a gzip file",
+    FileKind.XLSX: "an Excel workbook (.xlsx)",
+    FileKind.XLS: "an old Excel workbook (.xls)",
+    FileKind.PARQUET: "a Parquet file",
 }
 _CONTAINERS = {
-    b"PK\x03\x04": Kind.XLSX,
-    b"PK\x05\x06": Kind.XLSX,
-    b"PAR1": Kind.PARQUET,
-    b"\x1f\x8b": Kind.CSV_GZ,
+    b"PK\x03\x04": FileKind.XLSX,
+    b"PK\x05\x06": FileKind.XLSX,
+    b"PAR1": FileKind.PARQUET,
+    b"\x1f\x8b": FileKind.CSV_GZ,
 }
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _FOREIGN = (
@@ -91,7 +91,7 @@ def with_ending(filename: str, media_type: str | None) -> str:
     return filename + _MEDIA_TYPES.get(media_type.partition(";")[0].strip().lower(), "")
 
 
-def identify(filename: str, head: bytes) -> Kind:
+def identify(filename: str, head: bytes) -> FileKind:
     """Return the kind of a file, from its name's ending and its first bytes (a few hundred are enough).
 
     Raises:
@@ -111,8 +111,8 @@ def identify(filename: str, head: bytes) -> Kind:
     if not head:
         raise BadFile("The file is empty: it holds no bytes at all.", remedy="Export it again and send that.")
     seen = _looks_like(head)
-    if seen != kind and not (seen == Kind.XLS and kind == Kind.XLSX):
-        words = _NAMES[seen] if isinstance(seen, Kind) else seen
+    if seen != kind and not (seen == FileKind.XLS and kind == FileKind.XLSX):
+        words = _NAMES[seen] if isinstance(seen, FileKind) else seen
         raise BadFile(
             f"The name says {_NAMES[kind]}, but the content is {words}.",
             remedy=f"Send it under its true ending, or export it as {READ}.",
@@ -120,12 +120,12 @@ def identify(filename: str, head: bytes) -> Kind:
     return kind
 
 
-def _looks_like(head: bytes) -> Kind | str:
+def _looks_like(head: bytes) -> FileKind | str:
     for magic, kind in _CONTAINERS.items():
         if head.startswith(magic):
             return kind
     if head.startswith(_OLE) or head.startswith(_OLD_XLS):
-        return Kind.XLS
+        return FileKind.XLS
     for magic, words in _FOREIGN:
         if head.startswith(magic):
             return words
@@ -133,4 +133,4 @@ def _looks_like(head: bytes) -> Kind | str:
         return "a web page or XML"
     if _JSON.match(head):
         return "JSON"
-    return Kind.CSV
+    return FileKind.CSV

@@ -79,7 +79,7 @@ _KINDS: tuple[tuple[re.Pattern[str], str], ...] = (
 )
 
 
-class Writing(StrEnum):
+class DigitLayout(StrEnum):
     """Layout of a number's digits: which marks are in it, and whether they have one meaning."""
 
     INTEGER = "1234"
@@ -102,12 +102,12 @@ class NumberForm:
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class ParsedNumber:
     """A number taken apart: its sign, its digits with points and commas, and what was written around them."""
 
     negative: bool
     digits: str
-    writing: Writing
+    writing: DigitLayout
     around: str = ""
     """``DR``, ``CR``, a currency, or nothing."""
 
@@ -132,14 +132,17 @@ _MONEY = re.compile(
     re.ASCII,
 )
 _WRITINGS = (
-    (Writing.INTEGER, re.compile(r"\d+(?:[eE][+-]?\d+)?", re.ASCII)),
-    (Writing.LONE_POINT, re.compile(r"[1-9]\d{0,2}\.\d{3}", re.ASCII)),
-    (Writing.LONE_COMMA, re.compile(r"[1-9]\d{0,2},\d{3}", re.ASCII)),
-    (Writing.POINT, re.compile(r"(?:\d+\.\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)),
-    (Writing.COMMA, re.compile(r"(?:\d+,\d*|,\d+)(?:[eE][+-]?\d+)?", re.ASCII)),
-    (Writing.GROUPED_BY_POINTS, re.compile(r"[1-9]\d{0,2}(?:(?:\.\d{3}){2,}|(?:\.\d{3})+,\d*)", re.ASCII)),
+    (DigitLayout.INTEGER, re.compile(r"\d+(?:[eE][+-]?\d+)?", re.ASCII)),
+    (DigitLayout.LONE_POINT, re.compile(r"[1-9]\d{0,2}\.\d{3}", re.ASCII)),
+    (DigitLayout.LONE_COMMA, re.compile(r"[1-9]\d{0,2},\d{3}", re.ASCII)),
+    (DigitLayout.POINT, re.compile(r"(?:\d+\.\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)),
+    (DigitLayout.COMMA, re.compile(r"(?:\d+,\d*|,\d+)(?:[eE][+-]?\d+)?", re.ASCII)),
     (
-        Writing.GROUPED_BY_COMMAS,
+        DigitLayout.GROUPED_BY_POINTS,
+        re.compile(r"[1-9]\d{0,2}(?:(?:\.\d{3}){2,}|(?:\.\d{3})+,\d*)", re.ASCII),
+    ),
+    (
+        DigitLayout.GROUPED_BY_COMMAS,
         re.compile(
             r"[1-9]\d{0,2}(?:(?:,\d{3}){2,}|(?:,\d{2})+,\d{3}|(?:,\d{3})+\.\d*|(?:,\d{2})*,\d{3}\.\d*)",
             re.ASCII,
@@ -194,13 +197,13 @@ def typed(text: str) -> float | None:
     numbers, and for what is none.
     """
     written = take_apart(text)
-    if written is None or written.writing in {Writing.LONE_POINT, Writing.LONE_COMMA}:
+    if written is None or written.writing in {DigitLayout.LONE_POINT, DigitLayout.LONE_COMMA}:
         return None
     readings = {number(text, NumberForm(mark)) for mark in ".,"} - {None}
     return readings.pop() if len(readings) == 1 else None
 
 
-def take_apart(text: str) -> Written | None:
+def take_apart(text: str) -> ParsedNumber | None:
     """Return a number's sign, digits and what stands around them; ``None`` for what is no number."""
     found = _MONEY.fullmatch(_NO_CENTS.sub(r"\g<1>00", bare(text.translate(_SPACES))))
     if not found or bool(found["open"]) != bool(found["close"]) or (found["before"] and found["after"]):
@@ -221,7 +224,7 @@ def take_apart(text: str) -> Written | None:
     if writing is None:
         return None
     negative = bool(found["open"]) or (bool(signs) and signs[0] != "+") or book in {"CR", "C", "H"}
-    return Written(negative, digits, writing, book or found["before"] or found["after"] or "")
+    return ParsedNumber(negative, digits, writing, book or found["before"] or found["after"] or "")
 
 
 _NO_CENTS = re.compile(r"(?<=\d)([.,])\s?[−–—-]{1,2}(?=\D*$)", re.ASCII)
@@ -229,20 +232,20 @@ _NO_CENTS = re.compile(r"(?<=\d)([.,])\s?[−–—-]{1,2}(?=\D*$)", re.ASCII)
 _SPACED_TAIL = re.compile(r"[.,]\d{3}$", re.ASCII)
 
 
-def with_point(written: Written, decimal: str) -> str | None:
+def with_point(written: ParsedNumber, decimal: str) -> str | None:
     """Return the digits as Python reads them; ``None`` where they contradict the decimal mark."""
     digits, other = written.digits, "," if decimal == "." else "."
-    if written.writing in {Writing.POINT, Writing.GROUPED_BY_COMMAS}:
+    if written.writing in {DigitLayout.POINT, DigitLayout.GROUPED_BY_COMMAS}:
         fits = decimal == "." or "." not in digits
-    elif written.writing in {Writing.COMMA, Writing.GROUPED_BY_POINTS}:
+    elif written.writing in {DigitLayout.COMMA, DigitLayout.GROUPED_BY_POINTS}:
         fits = decimal == "," or "," not in digits
     else:
         fits = True
     if not fits:
         return None
-    if written.writing is Writing.GROUPED_BY_POINTS and decimal == ".":
+    if written.writing is DigitLayout.GROUPED_BY_POINTS and decimal == ".":
         return digits.replace(".", "")
-    if written.writing is Writing.GROUPED_BY_COMMAS and decimal == ",":
+    if written.writing is DigitLayout.GROUPED_BY_COMMAS and decimal == ",":
         return digits.replace(",", "")
     return digits.replace(other, "").replace(decimal, ".")
 

@@ -9,15 +9,15 @@ from typing import BinaryIO, TypeVar
 
 from screening.errors import BadFile
 from screening.intake import streams
-from screening.intake.batch import Batch, Limits
+from screening.intake.batch import Batch, ReadLimits
 from screening.intake.conversion.convert import convert
 from screening.intake.forms import NOTHING_SAID, Answers
-from screening.intake.kinds import Kind
+from screening.intake.kinds import FileKind
 from screening.intake.text import other_header
-from screening.intake.text.csv_file import Choose, Opened, open_table, read_table
+from screening.intake.text.csv_file import Choose, OpenedTable, open_table, read_table
 from screening.intake.text.survey import Forms, Unsettled, survey
 
-DEFAULT = Limits()
+DEFAULT = ReadLimits()
 Outcome = TypeVar("Outcome")
 
 
@@ -25,10 +25,10 @@ Outcome = TypeVar("Outcome")
 class _Wish:
     """Request of the caller of :func:`open_transactions`."""
 
-    kind: Kind
+    kind: FileKind
     choose: Choose
     canonical: Path
-    limits: Limits
+    limits: ReadLimits
     set_aside: bool
     all_bad: bool
     waiting: Callable[[], None]
@@ -39,13 +39,13 @@ class _Wish:
 
 def open_transactions(
     source: BinaryIO | Path,
-    kind: Kind,
+    kind: FileKind,
     choose: Choose,
     *,
     set_aside: bool = False,
     all_bad: bool = False,
     canonical: Path,
-    limits: Limits = DEFAULT,
+    limits: ReadLimits = DEFAULT,
     waiting: Callable[[], None] = lambda: None,
     forms: Forms | None = None,
     answers: Answers = NOTHING_SAID,
@@ -71,7 +71,7 @@ def open_transactions(
 
     Raises:
         Unsettled: a text table has cells of another meaning, or of several: :func:`look_over` tells which, and the
-            file must be opened anew. What was given before counts for nothing.
+            file must be opened again. What was given before counts for nothing.
         BadFile: the file can't be screened. It may come after batches: then those count for nothing.
     """
     done = False
@@ -92,9 +92,9 @@ def open_transactions(
 
 def _streamed(stream: BinaryIO, wish: _Wish) -> Iterator[Batch]:
     raw = streams.pieces(stream, wish.limits.block)
-    if wish.kind is Kind.CSV_GZ:
+    if wish.kind is FileKind.CSV_GZ:
         raw = streams.unpacked(raw, wish.limits)
-    opened = open_table(raw, wish.choose, wish.limits, copied=wish.kind is Kind.CSV_GZ)
+    opened = open_table(raw, wish.choose, wish.limits, copied=wish.kind is FileKind.CSV_GZ)
     copy = wish.canonical if opened.copied else None
     forms, bad = wish.forms, {"set_aside": wish.set_aside, "all_bad": wish.all_bad}
     yield from read_table(opened, copy, wish.limits, **bad, forms=forms, fraud=wish.fraud)
@@ -120,10 +120,10 @@ def settled(
 
 def look_over(
     source: Path,
-    kind: Kind,
+    kind: FileKind,
     choose: Choose,
     *,
-    limits: Limits = DEFAULT,
+    limits: ReadLimits = DEFAULT,
     answers: Answers = NOTHING_SAID,
     waiting: Callable[[], None] = lambda: None,
 ) -> Forms:
@@ -133,9 +133,9 @@ def look_over(
         BadFile: as :func:`open_transactions`; ``Undecided`` where whoever sent it must be asked.
     """
 
-    def opened() -> Opened:
+    def opened() -> OpenedTable:
         raw = streams.pieces(stream, limits.block)
-        if kind is Kind.CSV_GZ:
+        if kind is FileKind.CSV_GZ:
             raw = streams.unpacked(raw, limits)
         return open_table(raw, choose, limits, copied=False)
 
@@ -145,14 +145,14 @@ def look_over(
 
 def surveyed(
     stream: BinaryIO,
-    opened: Callable[[], Opened],
-    limits: Limits,
+    opened: Callable[[], OpenedTable],
+    limits: ReadLimits,
     answers: Answers,
     waiting: Callable[[], None],
     *,
     since_1904: bool = False,
 ) -> Forms:
-    """Look a table over; where its columns contradict themselves since another header stands in it, say that."""
+    """Look a table over; where its columns contradict themselves since another header appears in it, say that."""
     table = opened()
     try:
         return survey(table.pieces, table.layout, limits, answers, waiting, since_1904=since_1904)
@@ -176,7 +176,7 @@ def _converted(source: BinaryIO | Path, wish: _Wish) -> Iterator[Batch]:
             continue
         with wish.canonical.open("rb") as stream:
 
-            def opened(stream: BinaryIO = stream) -> Opened:
+            def opened(stream: BinaryIO = stream) -> OpenedTable:
                 raw = streams.pieces(stream, limits.block)
                 return open_table(raw, wish.choose, limits, copied=True, delimiter=",")
 

@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from screening.intake.batch import Limits
+from screening.intake.batch import ReadLimits
 from screening.intake.formulas import csv_text, safe, without_formulas
 from screening.intake.streams import pieces, readable
 from screening.intake.text.dialect import cells
 from screening.intake.text.records import NEWLINE, RETURN, blocks, ends, first_end
 
 BOM = b"\xef\xbb\xbf"
-LIMITS = Limits()
+LIMITS = ReadLimits()
 
 
 def header_of(canonical: Path) -> list[str]:

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from screening.cards.evidence import CardColumns
 from screening.errors import BadFile
 from screening.intake import streams
-from screening.intake.batch import MEGABYTE, Limits
+from screening.intake.batch import MEGABYTE, ReadLimits
 from screening.intake.conversion.convert import convert
-from screening.intake.kinds import Kind
+from screening.intake.kinds import FileKind
 from screening.intake.text import dialect
 from screening.intake.text.arrow_table import texts
 from screening.intake.text.card_watch import take_cells
@@ -36,12 +36,12 @@ ROWS = 5000
 MOST_BYTES = 8 * MEGABYTE
 # A column with more different cells is no label, so it isn't counted any further.
 MOST_COUNTED = 5000
-DEFAULT = Limits()
+DEFAULT = ReadLimits()
 NO_COLUMNS = ColumnContract(())
 
 
 def preview(
-    path: Path, kind: Kind, rows: int = ROWS, *, limits: Limits = DEFAULT, scratch: Path | None = None
+    path: Path, kind: FileKind, rows: int = ROWS, *, limits: ReadLimits = DEFAULT, scratch: Path | None = None
 ) -> tuple[list[str], list[list[str]]]:
     """Return the names of the columns and the cells of at most ``rows`` rows, each as long as the header.
 
@@ -78,16 +78,16 @@ class Sample:
 
 def sample(
     path: Path,
-    kind: Kind,
+    kind: FileKind,
     rows: int = ROWS,
     *,
     counted: str | None = None,
-    limits: Limits = DEFAULT,
+    limits: ReadLimits = DEFAULT,
     scratch: Path | None = None,
 ) -> Sample:
     """Return about ``rows`` rows, at most twice as many, and the blanks of every column of the whole file.
 
-    What stands in the first rows alone says little: a column may be blank, or differ, only further down. The cells of
+    What appears in the first rows alone says little: a column may be blank, or differ, only further down. The cells of
     the column called ``counted`` are counted over all rows, up to some thousand different ones.
 
     Raises:
@@ -100,8 +100,8 @@ def sample(
 @contextmanager
 def text_table(
     path: Path,
-    kind: Kind,
-    limits: Limits = DEFAULT,
+    kind: FileKind,
+    limits: ReadLimits = DEFAULT,
     scratch: Path | None = None,
     waiting: Callable[[], None] = lambda: None,
 ) -> Iterator[tuple[Iterator[bytes], str | None]]:
@@ -120,12 +120,12 @@ def text_table(
             convert(path.resolve(), kind, canonical, limits, waiting)
             path = canonical
         raw = streams.pieces(stack.enter_context(path.open("rb")), limits.block)
-        unpacked = streams.unpacked(raw, limits) if kind is Kind.CSV_GZ else raw
+        unpacked = streams.unpacked(raw, limits) if kind is FileKind.CSV_GZ else raw
         yield unpacked, None if kind.streams else ","
 
 
 def _sampled(
-    raw: Iterator[bytes], delimiter: str | None, rows: int, counted: str | None, limits: Limits
+    raw: Iterator[bytes], delimiter: str | None, rows: int, counted: str | None, limits: ReadLimits
 ) -> Sample:
     opened = open_table(raw, lambda _header: NO_COLUMNS, limits, copied=False, delimiter=delimiter)
     header, mark = [name.strip() for name in opened.layout.header], opened.layout.delimiter
@@ -203,7 +203,7 @@ def counts_of(  # noqa: PLR0917
 
 
 def _head(
-    raw: Iterator[bytes], delimiter: str | None, rows: int, limits: Limits
+    raw: Iterator[bytes], delimiter: str | None, rows: int, limits: ReadLimits
 ) -> tuple[list[str], list[list[str]]]:
     opened = open_table(raw, lambda _header: NO_COLUMNS, limits, copied=False, delimiter=delimiter)
     header = [name.strip() for name in opened.layout.header]
@@ -220,7 +220,7 @@ def _head(
     return header, found
 
 
-def first_records(pieces: Iterator[bytes], limits: Limits) -> bytes:
+def first_records(pieces: Iterator[bytes], limits: ReadLimits) -> bytes:
     """Return whole records from the beginning of the table, some megabytes at most."""
     found, size = [], 0
     for block in blocks(pieces, limits):

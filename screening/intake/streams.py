@@ -11,7 +11,7 @@ from itertools import chain
 from typing import BinaryIO
 
 from screening.errors import BadFile, TooLarge
-from screening.intake.batch import MEGABYTE, Limits
+from screening.intake.batch import MEGABYTE, ReadLimits
 
 SLICE = 4096
 # Gzip members without content in a row. No packer writes any, and each takes the setup of a decompressor for
@@ -47,7 +47,7 @@ def with_head(raw: Iterator[bytes], least: int, size: int) -> tuple[bytes, Itera
     return head, chain(pieces(io.BytesIO(head), size), raw)
 
 
-def unpacked(packed: Iterator[bytes], limits: Limits) -> Iterator[bytes]:
+def unpacked(packed: Iterator[bytes], limits: ReadLimits) -> Iterator[bytes]:
     """Yield the content of a gzip file, in pieces of at most ``limits.block`` bytes.
 
     Raises:
@@ -94,7 +94,7 @@ def slices(packed: Iterator[bytes], size: int) -> Iterator[bytes]:
             yield piece[start : start + size]
 
 
-def check_growth(packed: int, given: int, limits: Limits) -> None:
+def check_growth(packed: int, given: int, limits: ReadLimits) -> None:
     """Refuse what unpacks to too much, before it is read any further."""
     if given > limits.ratio_from and given > limits.ratio * max(packed, 1):
         raise BadFile(
@@ -189,7 +189,7 @@ def newlines(raw: Iterator[bytes]) -> Iterator[bytes]:
         yield piece.replace(b"\r", b"\n")
 
 
-class Text:
+class EncodingWatch:
     """Watches over the encoding of a file that isn't copied: UTF-8 or a single-byte one, throughout."""
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""A file of any kind written anew as CSV with tokens in place of its card numbers."""
+"""A file of any kind written again as CSV with tokens in place of its card numbers."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from screening.cards.masking import masked
 from screening.cards.tokens import Tokens
 from screening.errors import BadFile
 from screening.intake import streams
-from screening.intake.batch import Limits
+from screening.intake.batch import ReadLimits
 from screening.intake.formulas import csv_text
-from screening.intake.kinds import Kind
+from screening.intake.kinds import FileKind
 from screening.intake.preview import DEFAULT, NO_COLUMNS, text_table
 from screening.intake.text.card_watch import take
 from screening.intake.text.csv_file import open_table
@@ -29,7 +29,7 @@ MOST_KNOWN = 100_000
 
 
 @dataclass(frozen=True, slots=True)
-class Replaced:
+class ReplacedColumns:
     """The columns in which card numbers were replaced, by their names as they may be shown, and how many cells were."""
 
     columns: tuple[str, ...]
@@ -38,15 +38,15 @@ class Replaced:
 
 def replace_card_numbers(
     source: Path,
-    kind: Kind,
+    kind: FileKind,
     target: Path,
     tokens: Tokens,
     *,
     columns: Collection[str] = (),
     places: Collection[int] = (),
-    limits: Limits = DEFAULT,
+    limits: ReadLimits = DEFAULT,
     waiting: Callable[[], None] = lambda: None,
-) -> Replaced | None:
+) -> ReplacedColumns | None:
     """Write ``source`` to ``target`` (mode 0600) as UTF-8 CSV with tokens in place of card numbers.
 
     All other cells stay as they were; lines above the header are left out. Where there is nothing to replace, nothing
@@ -73,11 +73,11 @@ def replace_card_numbers(
     job = _Job(target, chosen, tokens, limits, waiting)
     with text_table(source, kind, limits, target.parent, waiting) as (raw, delimiter):
         cells = job.write(raw, delimiter)
-    return Replaced(tuple(seen.name(place) for place in chosen), cells)
+    return ReplacedColumns(tuple(seen.name(place) for place in chosen), cells)
 
 
 def _seen(
-    raw: Iterator[bytes], delimiter: str | None, limits: Limits, waiting: Callable[[], None]
+    raw: Iterator[bytes], delimiter: str | None, limits: ReadLimits, waiting: Callable[[], None]
 ) -> tuple[Layout, CardColumns]:
     opened = open_table(raw, lambda _header: NO_COLUMNS, limits, copied=False, delimiter=delimiter)
     layout, row = opened.layout, 1
@@ -94,12 +94,12 @@ def _seen(
 
 @dataclass(slots=True)
 class _Job:
-    """Writing one file anew."""
+    """Writing one file again."""
 
     target: Path
     places: list[int]
     tokens: Tokens
-    limits: Limits
+    limits: ReadLimits
     waiting: Callable[[], None]
     known: dict[str, str] = field(default_factory=dict)
 

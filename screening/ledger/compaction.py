@@ -21,7 +21,7 @@ from screening.infra.job_queue import now
 from screening.ledger.filters import DamagedLedger
 from screening.ledger.rows import aligned, schema_with
 from screening.ledger.segments import GROUP_ROWS, Segments, moved
-from screening.ledger.tables import Content, Segment
+from screening.ledger.tables import Segment, SegmentContent
 
 # Bytes of a merged segment: deleting one of its screenings rewrites it.
 MOST_ROWS = 500_000
@@ -69,9 +69,11 @@ class Compaction:
             # one has gone since it was read: its rows must not come back with the new segment
             if session.scalar(still) != len(names):
                 return False
-            noted = set(session.scalars(select(Content.screening).where(Content.segment.in_(names))))
+            noted = set(
+                session.scalars(select(SegmentContent.screening).where(SegmentContent.segment.in_(names)))
+            )
             session.add_all(
-                Content(segment=made.name, screening=each.screening, origin=each.origin)
+                SegmentContent(segment=made.name, screening=each.screening, origin=each.origin)
                 for each in some
                 if each.screening is not None and each.origin is not None and each.screening not in noted
             )

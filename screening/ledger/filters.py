@@ -43,7 +43,7 @@ class Basis(StrEnum):
     """A row that turned out to be fraud: by its label in the file, or by one that came later."""
 
 
-class Interval(StrEnum):
+class TrendInterval(StrEnum):
     """Intervals by which trends are counted."""
 
     HOUR = "hour"
@@ -53,7 +53,7 @@ class Interval(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Filter:
+class DecisionFilter:
     """Filter of the rows of a question; ``None`` is all."""
 
     owner: str | None = None
@@ -89,7 +89,7 @@ class Filter:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class QueryResult:
     """Rows of an answer, and by which time they were chosen: ``event``, ``decided``, or ``mixed``."""
 
     rows: list[dict[str, Any]]

@@ -49,7 +49,7 @@ Counting = Collection[str] | None
 """The names of the files of rows that count; ``None``: every one."""
 
 
-class Live(Protocol):
+class LiveSource(Protocol):
     """Rows that came through the API; false if there are none."""
 
     def within(self, since: float, until: float) -> Past:
@@ -58,7 +58,7 @@ class Live(Protocol):
     def __bool__(self) -> bool: ...
 
 
-class Context:
+class DetectorHistory:
     """Rows that one detector has seen. Safe across processes: a part appears and goes as a whole."""
 
     def __init__(
@@ -68,7 +68,7 @@ class Context:
         *,
         counting: Counting,
         told: str = "of all users' files",
-        live: Live | None = None,
+        live: LiveSource | None = None,
         apart: str = "",
     ) -> None:
         """Say whose past it is.
@@ -164,7 +164,7 @@ class Context:
     def past(self, rows: Matrix | None = None) -> Past | None:
         """Return the rows that came before ``rows`` and may still count for them; ``None`` if there is nothing.
 
-        A row that stands in several files counts once, as often as in the one that has it most often, and with its
+        A row that appears in several files counts once, as often as in the one that has it most often, and with its
         label if any of them knows it. Rows that are themselves among ``rows`` don't count: sending a file again
         must not find its own rows in the past.
         """
@@ -308,7 +308,7 @@ class Context:
         return self._folder / f"{name}.npz"
 
 
-class Recollections:
+class HistoryCache:
     """Pasts of detectors, sorted for single transactions; read again when something new is remembered.
 
     A past is known by the files that it was read from, so callers for whom the same files count share it. The ones that
@@ -319,7 +319,7 @@ class Recollections:
         self._lock = threading.Lock()
         self._known: OrderedDict[object, PastIndex | None] = OrderedDict()
 
-    def of(self, detector: Detector, context: Context) -> PastIndex | None:
+    def of(self, detector: Detector, context: DetectorHistory) -> PastIndex | None:
         """Return the rows of files that count when a few transactions are scored now; ``None`` without any."""
         definition = detector.vectorizer.definition
         if definition is None or not definition.looks_back:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from screening.bucket.storage import LEDGER
-from screening.ledger.segments import Fault, Segments
+from screening.ledger.segments import SegmentFault, Segments
 from screening.ledger.tables import Segment
 
 LEAST_BYTES = 32 << 20
@@ -32,7 +32,7 @@ class Inspection:
         """Time at which each file was last found to be whole."""
         self._last: float | None = None
 
-    def step(self, hours: float) -> Sequence[tuple[Segment, Fault]]:
+    def step(self, hours: float) -> Sequence[tuple[Segment, SegmentFault]]:
         """Return the segments that are damaged, as far as is known by now.
 
         Args:

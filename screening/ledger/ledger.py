@@ -16,11 +16,11 @@ from screening.infra.job_queue import now
 from screening.ledger.jobs import BatchJobs
 from screening.ledger.labels import Labels
 from screening.ledger.tables import (
-    Answered,
-    Draft,
-    Name,
+    IdempotentAnswer,
+    LedgerName,
     Parting,
     Segment,
+    SegmentDraft,
     open_tables,
 )
 from screening.ledger.tail import Tail
@@ -86,16 +86,16 @@ class Ledger:
         with self.tables.read() as session:
             if session.scalar(select(Segment.name).limit(1)) is not None:
                 return
-            drafts = set(session.scalars(select(Draft.name)))
+            drafts = set(session.scalars(select(SegmentDraft.name)))
         if any(file.stem not in drafts for file in (self.instance / "ledger").glob("*.parquet")):
             raise NotReady(
                 "The folder of the ledger has segments, and its manifest knows none.",
                 where=str(self.instance / "ledger"),
                 remedy="Restore ledger.sqlite3 from a backup; or move the folder ledger away to have the screenings "
-                "entered anew, without what came through the API. Nothing was changed.",
+                "entered again, without what came through the API. Nothing was changed.",
             )
 
-    def part(self, owner: str) -> None:
+    def detach_owner(self, owner: str) -> None:
         """Take decisions away from a name that somebody new has signed up with; they stay for those who see all.
 
         Args:
@@ -104,8 +104,8 @@ class Ledger:
         name = owner.casefold()
         with self.tables.write() as session:
             session.merge(Parting(owner=name, at=now()))
-            session.execute(delete(Answered).where(Answered.owner == name))
-        self.velocity.part(name)
+            session.execute(delete(IdempotentAnswer).where(IdempotentAnswer.owner == name))
+        self.velocity.detach_owner(name)
 
     @cached_property
     def segments(self) -> Segments:
@@ -168,4 +168,4 @@ def _in_redis(tables: Database, url: str) -> Velocity:
     from screening.ledger.velocity.redis_state import RedisVelocity
 
     with tables.read() as session:
-        return RedisVelocity(tables, url, str(session.scalar(select(Name.name))))
+        return RedisVelocity(tables, url, str(session.scalar(select(LedgerName.name))))

@@ -22,7 +22,7 @@ from screening.ledger.identity import TransactionId
 from screening.ledger.sealing import Sealing
 from screening.ledger.segments import Segments
 from screening.ledger.tables import API, Label
-from screening.ledger.velocity.entries import Subject, VelocityEntry, Viewer
+from screening.ledger.velocity.entries import TrainedSubject, VelocityEntry, Viewer
 from screening.ledger.velocity.state import Velocity
 from screening.transactions.json_records import from_mappings
 
@@ -32,7 +32,7 @@ ROWS = 2_000
 
 
 @dataclass(frozen=True, slots=True)
-class Rebuilt:
+class RebuiltState:
     """Result of a rebuilding."""
 
     added: int
@@ -55,7 +55,7 @@ class Rebuilding:
         self._tables, self._segments, self._sealing = tables, segments, sealing
         self._velocity = velocity
 
-    def rebuild(self, detector: Detector, shares: Callable[[str], bool]) -> Rebuilt:
+    def rebuild(self, detector: Detector, shares: Callable[[str], bool]) -> RebuiltState:
         """Make the velocity state of a detector what the ledger says, by decisions of all detectors of its name.
 
         Args:
@@ -67,7 +67,7 @@ class Rebuilding:
         """
         subject = self._velocity.subject(detector)
         if subject is None:
-            return Rebuilt(0, 0, 0)
+            return RebuiltState(0, 0, 0)
         added = unreadable = 0
         known: list[str] = []
         decided = self._velocity.clock(subject)
@@ -88,7 +88,7 @@ class Rebuilding:
                 added += self._velocity.complete(good)
         removed = self._velocity.keep_only(subject, known, decided)
         self._velocity.is_built(subject)
-        return Rebuilt(added, removed, unreadable)
+        return RebuiltState(added, removed, unreadable)
 
     def _decisions(self, detector: str) -> Iterator[pa.Table]:
         """Yield the API's decisions of a detector, those of the tail first: what is sealed meanwhile comes again."""
@@ -119,7 +119,7 @@ def ordered(table: pa.Table, detector: str) -> pa.Table:
 
 
 def entry_of(
-    row_id: str, row: Mapping[str, Any], detector: Detector, subject: Subject
+    row_id: str, row: Mapping[str, Any], detector: Detector, subject: TrainedSubject
 ) -> VelocityEntry | None:
     """Return a decision as the velocity state has it; ``None`` where the detector doesn't read it any more."""
     try:

@@ -43,7 +43,7 @@ SCHEMA = pa.schema(
 """Columns of each segment. ``origin`` and ``number`` are the id (:mod:`screening.ledger.identity`); ``number`` is a
 file's row, from 1. Times are UTC without a zone; ``event_time`` is null where the data have no calendar. ``amount``
 is in minor units of ``currency``, in hundredths where that is null. ``label`` is the file's. ``values`` is a JSON
-transaction as it came: what is needed to score it again; of a file's row it stands in the file."""
+transaction as it came: what is needed to score it again; of a file's row it appears in the file."""
 FACTS: Mapping[str, pa.DataType] = {"n:": pa.float64(), "t:": pa.string(), "l:": pa.list_(pa.string())}
 """Beginnings of the names of further columns, and their types: what rules can ask of a transaction as it was
 decided on, numbers and texts, and lists of names. Which ones a segment has depends on its detectors; where one is
@@ -72,7 +72,7 @@ def aligned(table: pa.Table, schema: pa.Schema) -> pa.Table:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Decisions:
+class DecisionBatch:
     """Rows that were decided together: one file's, or those of requests that were decided together."""
 
     origin: bytes
@@ -107,8 +107,8 @@ class Decisions:
     """Of further columns (rows,), by their names: :data:`FACTS`."""
 
 
-def table_of(decisions: Decisions) -> pa.Table:
-    """Return the rows as they stand in a segment."""
+def table_of(decisions: DecisionBatch) -> pa.Table:
+    """Return the rows as they appear in a segment."""
     count = len(decisions.numbers)
     flagged = decisions.flagged
     if flagged is None:

@@ -45,7 +45,7 @@ class Sealing:
         """The rows as they were read last, and their numbers."""
 
     def rows(self, session: Session) -> pa.Table:
-        """Return all rows as they would stand in a segment, as a session sees them."""
+        """Return all rows as they would appear in a segment, as a session sees them."""
         known = tuple(session.scalars(select(TailRow.seq).order_by(TailRow.seq)))
         # another thread may put another one there
         kept = self._kept
@@ -113,7 +113,7 @@ def let_shadow_wait(session: Session, runs: Sequence[ColumnElement[bool]]) -> No
 
 
 def table_of(payloads: Sequence[bytes]) -> pa.Table:
-    """Return the rows of some requests, as the tail has each, as they stand in a segment."""
+    """Return the rows of some requests, as the tail has each, as they appear in a segment."""
     decoded = list(map(_decode, payloads))
     for kept in decoded:
         kept.columns["values"] = [bytes(value).decode() for value in kept.values]

@@ -36,7 +36,15 @@ from screening.ledger.filters import DamagedLedger, TooMuch
 from screening.ledger.identity import first_id, id_prefix
 from screening.ledger.moments import with_zone
 from screening.ledger.rows import aligned, schema_with
-from screening.ledger.tables import Content, Draft, FileCounts, Label, Segment, ShadowFile, ShadowScores
+from screening.ledger.tables import (
+    FileCounts,
+    Label,
+    Segment,
+    SegmentContent,
+    SegmentDraft,
+    ShadowFile,
+    ShadowScores,
+)
 
 log = logging.getLogger("screening.ledger")
 SEARCHED = ("origin", "number", "decided_at", "event_time", "probability", "flagged")
@@ -56,7 +64,7 @@ Entering = Callable[[Session], bool]
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class SegmentFault:
     """A damaged segment and its problem."""
 
     name: str
@@ -125,23 +133,25 @@ class Segments:
             BucketUnavailable: one couldn't be put into the bucket; nothing was entered.
             DamagedLedger: some were swept before they were entered; nothing was.
         """
-        mine = Draft.name.startswith(f"{name}-")
+        mine = SegmentDraft.name.startswith(f"{name}-")
         names: list[str] = []
         found: list[Segment] = []
-        parts: list[totals.Part] = []
+        parts: list[totals.TotalPart] = []
         entered = False
         try:
             for table in tables:
                 with self._tables.write() as session:
                     # those that were written are still wanted, however long the later ones take
-                    session.execute(update(Draft).where(mine, Draft.name.in_(names)).values(since=now()))
+                    session.execute(
+                        update(SegmentDraft).where(mine, SegmentDraft.name.in_(names)).values(since=now())
+                    )
                 path, size, digest = self.write(name, [table])
                 names.append(path.stem)
                 found.append(_described(path.stem, kind, table, size, digest))
                 parts += totals.parts_of(table)
             sums = sum(each.rows for each in found), sum(each.flagged for each in found)
             with self._tables.write() as session:
-                noted = set(session.scalars(select(Draft.name).where(mine)))
+                noted = set(session.scalars(select(SegmentDraft.name).where(mine)))
                 if not noted.issuperset(names):
                     raise DamagedLedger(
                         "Files that were written for the ledger were swept before they were entered: nothing was "
@@ -153,7 +163,7 @@ class Segments:
                     totals.grow(
                         session, sorted(parts, key=lambda each: (each.detector, each.source, each.up_to))
                     )
-                    session.execute(delete(Draft).where(mine, Draft.name.in_(names)))
+                    session.execute(delete(SegmentDraft).where(mine, SegmentDraft.name.in_(names)))
                     session.add_all(found)
         finally:
             if not entered:
@@ -186,7 +196,7 @@ class Segments:
             entered = entering(session)
             before: Sequence[str] = [found.name]
             if entered:
-                session.execute(delete(Draft).where(Draft.name == found.name))
+                session.execute(delete(SegmentDraft).where(SegmentDraft.name == found.name))
                 before = dropped(session, which)
                 session.add(found)
         # after the commit: until then the manifest may name these files
@@ -207,7 +217,7 @@ class Segments:
         path = self.path(f"{name}-{secrets.token_hex(4)}")
         with self._tables.write() as session:
             # noted before the file is begun, so that a sweep finds what a killed writer leaves
-            session.add(Draft(name=path.stem, since=now()))
+            session.add(SegmentDraft(name=path.stem, since=now()))
         size, digest = write_whole(path, tables)
         try:
             # before the manifest names it: another machine may read it at once, and this disk may be lost
@@ -234,18 +244,18 @@ class Segments:
     def _take_out(self, screening: str) -> bool:
         """Take a screening's rows, and later labels of theirs, out of a segment of several; whether they were in one.
 
-        The segment is written anew without them. Where it is put together with others meanwhile, that one is.
+        The segment is written again without them. Where it is put together with others meanwhile, that one is.
         """
         while True:
             with self._tables.read() as session:
-                content = session.scalar(select(Content).where(Content.screening == screening))
+                content = session.scalar(select(SegmentContent).where(SegmentContent.screening == screening))
                 holder = None if content is None else session.get(Segment, content.segment)
             if content is None or holder is None:
                 return False
             if self._without(holder, content):
                 return True
 
-    def _without(self, holder: Segment, content: Content) -> bool:
+    def _without(self, holder: Segment, content: SegmentContent) -> bool:
         """Write a segment without one of its screenings; ``False`` if it isn't in the manifest any more."""
         try:
             with self.reading([holder]):
@@ -259,7 +269,7 @@ class Segments:
             if session.get(Segment, holder.name) is None:
                 return False
             drop_labels(session, content.origin)
-            session.execute(delete(Content).where(Content.screening == content.screening))
+            session.execute(delete(SegmentContent).where(SegmentContent.screening == content.screening))
             return True
 
         if not len(left):
@@ -315,14 +325,16 @@ class Segments:
         with self._tables.read() as session:
             alone = session.scalars(select(Segment.screening).where(Segment.screening.is_not(None))).all()
             return {
-                each for each in (*alone, *session.scalars(select(Content.screening))) if each is not None
+                each
+                for each in (*alone, *session.scalars(select(SegmentContent.screening)))
+                if each is not None
             }
 
     def path(self, name: str) -> Path:
         """Return where a segment lies."""
         return self.folder / f"{name}{ENDING}"
 
-    def verify(self) -> list[Fault]:
+    def verify(self) -> list[SegmentFault]:
         """Compare every file with the manifest: its bytes with the hash, its rows and flags with the numbers."""
         return [fault for segment in self.all() if (fault := self.fault(segment))]
 
@@ -384,7 +396,9 @@ class Segments:
                 raise
             raise damage from problem
 
-    def missing(self, segment: Segment, kept: Mapping[Path, int] = MappingProxyType({})) -> Fault | None:
+    def missing(
+        self, segment: Segment, kept: Mapping[Path, int] = MappingProxyType({})
+    ) -> SegmentFault | None:
         """Compare a file's size with the manifest, which takes no time; ``None`` where it is as long as it was.
 
         Args:
@@ -396,16 +410,16 @@ class Segments:
             size = path.stat().st_size
         except OSError as problem:
             if path not in kept:
-                return Fault(segment.name, f"can't be read: {problem.strerror}")
+                return SegmentFault(segment.name, f"can't be read: {problem.strerror}")
             size = kept[path]
         if size != segment.size:
-            return Fault(segment.name, f"has {size:,} bytes, the manifest {segment.size:,}")
+            return SegmentFault(segment.name, f"has {size:,} bytes, the manifest {segment.size:,}")
         return None
 
     def sweep(self) -> list[str]:
         """Remove what a writer left that was killed, and return the names; a young draft may still be written."""
         with self._tables.read() as session:
-            old = session.scalars(select(Draft.name).where(Draft.since < now() - YOUNG)).all()
+            old = session.scalars(select(SegmentDraft.name).where(SegmentDraft.since < now() - YOUNG)).all()
         return sorted(old) if self.remove(old) else []
 
     def store_missing(self) -> int:
@@ -440,10 +454,10 @@ class Segments:
             log.warning("%d files that left the ledger are still in the bucket: %s", len(names), problem.what)
             return False
         with self._tables.write() as session:
-            session.execute(delete(Draft).where(Draft.name.in_(names)))
+            session.execute(delete(SegmentDraft).where(SegmentDraft.name.in_(names)))
         return True
 
-    def fault(self, segment: Segment) -> Fault | None:
+    def fault(self, segment: Segment) -> SegmentFault | None:
         """Compare a file with the manifest: its bytes with the hash, its rows and flags with the numbers.
 
         One that is damaged on the disk and whole in the bucket is got from there.
@@ -456,13 +470,13 @@ class Segments:
             self.storage.bring(path, segment.size, segment.sha256)
             digest = sha256_of(path)
         except OSError as problem:
-            return Fault(segment.name, f"can't be read: {problem.strerror or problem}")
+            return SegmentFault(segment.name, f"can't be read: {problem.strerror or problem}")
         if digest != segment.sha256 and not self.storage.renew(path, segment.size, segment.sha256):
-            return Fault(segment.name, "isn't what was written: its hash differs from the manifest's")
+            return SegmentFault(segment.name, "isn't what was written: its hash differs from the manifest's")
         flags = pq.read_table(path, columns=["flagged"], partitioning=None).column("flagged")
         counted = (len(flags), pc.sum(flags).as_py() or 0)
         if counted != (segment.rows, segment.flagged):
-            return Fault(
+            return SegmentFault(
                 segment.name,
                 f"has {counted[0]:,} rows and {counted[1]:,} flags, "
                 f"the manifest {segment.rows:,} and {segment.flagged:,}",
@@ -472,7 +486,7 @@ class Segments:
 
 def has(screening: str) -> ColumnElement[bool]:
     """Return the condition that a segment has rows of a screening."""
-    together = select(Content.segment).where(Content.screening == screening)
+    together = select(SegmentContent.segment).where(SegmentContent.screening == screening)
     return or_(Segment.screening == screening, Segment.name.in_(together))
 
 
@@ -480,14 +494,14 @@ def dropped(session: Session, which: ColumnElement[bool]) -> Sequence[str]:
     """Take segments out of the manifest, note that their files are to go, and return their names."""
     names = session.scalars(select(Segment.name).where(which)).all()
     session.execute(delete(Segment).where(Segment.name.in_(names)))
-    session.execute(delete(Content).where(Content.segment.in_(names)))
-    session.add_all(Draft(name=name, since=now()) for name in names)
+    session.execute(delete(SegmentContent).where(SegmentContent.segment.in_(names)))
+    session.add_all(SegmentDraft(name=name, since=now()) for name in names)
     return names
 
 
 def moved(session: Session, names: Sequence[str], name: str) -> bool:
-    """Note that the screenings of some segments stand in another one now."""
-    session.execute(update(Content).where(Content.segment.in_(names)).values(segment=name))
+    """Note that the screenings of some segments appear in another one now."""
+    session.execute(update(SegmentContent).where(SegmentContent.segment.in_(names)).values(segment=name))
     return True
 
 

@@ -33,11 +33,11 @@ WHOLE_NUMBER = BigInteger().with_variant(Integer(), "sqlite")
 SCHEMA = Schema("screening.ledger:migrations", "0010", "ledger_version", oldest="0008")
 
 
-class Base(DeclarativeBase):
+class LedgerBase(DeclarativeBase):
     """Tables of the ledger."""
 
 
-class Segment(Base):
+class Segment(LedgerBase):
     """One Parquet file of the ledger. What isn't in this table isn't in the ledger, whatever lies in the folder."""
 
     __tablename__ = "ledger_segments"
@@ -69,14 +69,14 @@ class Segment(Base):
     written: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
-class BatchJob(Base):
+class BatchJob(LedgerBase):
     """A job over a folder whose decisions were entered: all at once, and once."""
 
     __tablename__ = "ledger_batch_jobs"
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
     """Hash of the detector's fingerprint and of the rows as it reads them: the same rows are the same job, whatever
-    folder they lie in. It stands in the rows as their ``request``."""
+    folder they lie in. It appears in the rows as their ``request``."""
     owner: Mapped[str] = mapped_column(String(64))
     counts_for_all: Mapped[bool]
     """Whether its rows count for all, as the rows of a manager do."""
@@ -89,8 +89,8 @@ class BatchJob(Base):
     entered: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
-class Content(Base):
-    """One screening of several whose rows stand in one segment."""
+class SegmentContent(LedgerBase):
+    """One screening of several whose rows appear in one segment."""
 
     __tablename__ = "ledger_contents"
     __table_args__ = (Index("ledger_contents_by_screening", "screening"),)
@@ -101,7 +101,7 @@ class Content(Base):
     """As that of a segment of its own."""
 
 
-class Draft(Base):
+class SegmentDraft(LedgerBase):
     """A file that is being written or has left the manifest: the only files that may ever be swept."""
 
     __tablename__ = "ledger_drafts"
@@ -110,8 +110,8 @@ class Draft(Base):
     since: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
-class TailRow(Base):
-    """Rows that stand in no segment yet: of one request, or of some of one caller that were decided together."""
+class TailRow(LedgerBase):
+    """Rows that appear in no segment yet: of one request, or of some of one caller that were decided together."""
 
     __tablename__ = "ledger_tail"
 
@@ -126,7 +126,7 @@ class TailRow(Base):
     """Whether a detector in the shadow needs them no more; it looks at the others in the order of ``seq``."""
 
 
-class Answered(Base):
+class IdempotentAnswer(LedgerBase):
     """A request that came with an ``Idempotency-Key``: who sends it again gets the first answer."""
 
     __tablename__ = "ledger_requests"
@@ -141,7 +141,7 @@ class Answered(Base):
     """Seconds since 1970."""
 
 
-class Label(Base):
+class Label(LedgerBase):
     """Label of a transaction, as somebody said after it was scored; the last word counts."""
 
     __tablename__ = "ledger_labels"
@@ -158,7 +158,7 @@ class Label(Base):
     written: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
-class Name(Base):
+class LedgerName(LedgerBase):
     """Name of this ledger where it shares something with others; one row."""
 
     __tablename__ = "ledger_name"
@@ -166,7 +166,7 @@ class Name(Base):
     name: Mapped[str] = mapped_column(String(32), primary_key=True)
 
 
-class Parting(Base):
+class Parting(LedgerBase):
     """A name that somebody else had before: what was decided for it until then isn't the present one's."""
 
     __tablename__ = "ledger_partings"
@@ -175,7 +175,7 @@ class Parting(Base):
     at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
-class VelocitySubject(Base):
+class VelocitySubject(LedgerBase):
     """A detector, as it was trained once, whose transactions look back: what its velocity state has seen."""
 
     __tablename__ = "ledger_velocity_subjects"
@@ -198,7 +198,7 @@ class VelocitySubject(Base):
     """Time at which it was made of the ledger, in seconds since 1970; ``None`` if it still has to be."""
 
 
-class VelocityRow(Base):
+class VelocityRow(LedgerBase):
     """A transaction of the API as its detector reads it."""
 
     __tablename__ = "ledger_velocity_rows"
@@ -222,7 +222,7 @@ class VelocityRow(Base):
     """float64 of each column of the contract."""
 
 
-class VelocityEntity(Base):
+class VelocityEntity(LedgerBase):
     """An entity of a transaction: where it stands by entity and time."""
 
     __tablename__ = "ledger_velocity_entities"
@@ -236,7 +236,7 @@ class VelocityEntity(Base):
     seq: Mapped[int] = mapped_column(WHOLE_NUMBER, primary_key=True)
 
 
-class Total(Base):
+class Total(LedgerBase):
     """Number of rows of a detector and source that entered the segments, in one range of probabilities; it only grows.
 
     What leaves the ledger stays counted. Rows of the tail aren't counted yet: :mod:`screening.ledger.totals` adds them.
@@ -254,8 +254,8 @@ class Total(Base):
     """The sum of their probabilities."""
 
 
-class FileCounts(Base):
-    """Distribution of a file's values, which stand in no row of the ledger: kept as long as its rows are."""
+class FileCounts(LedgerBase):
+    """Distribution of a file's values, which appear in no row of the ledger: kept as long as its rows are."""
 
     __tablename__ = "ledger_file_counts"
     __table_args__ = (Index("ledger_file_counts_by_time", "detector", "decided_at"),)
@@ -267,10 +267,10 @@ class FileCounts(Base):
     rows: Mapped[int] = mapped_column(Integer)
     """That were scored."""
     counts: Mapped[str] = mapped_column(Text)
-    """:attr:`screening.scoring.drift.Counts.as_dict`, as JSON."""
+    """:attr:`screening.scoring.drift.BinCounts.as_dict`, as JSON."""
 
 
-class Counted(Base):
+class CountedScreening(LedgerBase):
     """A screening whose rows are in the totals: entering it again doesn't count it again."""
 
     __tablename__ = "ledger_counted"
@@ -284,7 +284,7 @@ class Counted(Base):
 LONGEST_LOG = 10_000
 
 
-class ShadowWaiting(Base):
+class ShadowWaiting(LedgerBase):
     """The rows of a request that were sealed before a detector in the shadow has scored them."""
 
     __tablename__ = "ledger_shadow_waiting"
@@ -294,7 +294,7 @@ class ShadowWaiting(Base):
     payload: Mapped[bytes] = mapped_column(LargeBinary)
 
 
-class ShadowScores(Base):
+class ShadowScores(LedgerBase):
     """Probabilities of a detector in the shadow, of some rows of the ledger."""
 
     __tablename__ = "ledger_shadow_scores"
@@ -313,7 +313,7 @@ class ShadowScores(Base):
     written: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
-class ShadowFile(Base):
+class ShadowFile(LedgerBase):
     """A screening that a detector in the shadow is done with: its scores count from then on."""
 
     __tablename__ = "ledger_shadow_files"
@@ -324,7 +324,7 @@ class ShadowFile(Base):
     """Reason why its rows couldn't be scored."""
 
 
-class ShadowCount(Base):
+class ShadowCount(LedgerBase):
     """Progress of a shadow run of a detector."""
 
     __tablename__ = "ledger_shadow_counts"

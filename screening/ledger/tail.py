@@ -1,4 +1,4 @@
-"""The tail: rows of the API that stand in no segment yet. A request is answered when its rows are here, durably.
+"""The tail: rows of the API that appear in no segment yet. A request is answered when its rows are here, durably.
 
 One row of the table has all rows of a request, or of several that were decided together, as JSON; requests that wait at
 a time share a transaction. The worker seals them: it writes a segment, and in the one transaction that enters it in the
@@ -23,8 +23,8 @@ from sqlalchemy.exc import DataError, IntegrityError
 from screening.errors import ScreeningError
 from screening.infra.database import Database, DriverWrite
 from screening.ledger.group_commit import GroupCommit
-from screening.ledger.tables import Answered, TailRow
-from screening.ledger.velocity.entries import Overtaken, VelocityEntry
+from screening.ledger.tables import IdempotentAnswer, TailRow
+from screening.ledger.velocity.entries import StaleRead, VelocityEntry
 from screening.ledger.velocity.state import Velocity
 
 SEAL_ROWS, SEAL_SECONDS = 2_000, 30.0
@@ -131,7 +131,7 @@ class Tail:
         Returns:
             of each the answer: the first one where the same request was answered meanwhile, and nothing more was kept.
             Or why it was not kept: :class:`OtherRequest`, what the database said of this one alone, or
-            :class:`~screening.ledger.velocity.entries.Overtaken`: it is to be scored again, several requests of an
+            :class:`~screening.ledger.velocity.entries.StaleRead`: it is to be scored again, several requests of an
             entry in the end one by one.
 
         Raises:
@@ -149,13 +149,13 @@ class Tail:
             return self._commit(entries)
         except (DataError, IntegrityError) as problem:
             if len(entries) == 1:
-                return [Overtaken() if entries[0].requests > 1 else problem]
+                return [StaleRead() if entries[0].requests > 1 else problem]
         # one of them can't be written, and the others mustn't suffer from it; those who saw its rows are scored again
         found: list[bytes | Exception] = []
         alone = Counter(id(entry.velocity.company) for entry in entries if entry.velocity is not None)
         for entry in entries:
             in_company = entry.velocity is not None and alone[id(entry.velocity.company)] > 1
-            found += [Overtaken()] if in_company else self._add([entry])
+            found += [StaleRead()] if in_company else self._add([entry])
         return found
 
     def _commit(self, entries: Sequence[Entry]) -> list[bytes | Exception]:
@@ -190,7 +190,7 @@ class Tail:
                     for place, entry in enumerate(entries):
                         if place in out or entry.velocity is None or entry.velocity.company not in again:
                             continue
-                        results[place] = Overtaken()
+                        results[place] = StaleRead()
                         out.add(place)
                         if entry.request is not None:
                             write.one(UNNOTE, {"owner": entry.request.owner, "key": entry.request.key})
@@ -233,7 +233,7 @@ class Tail:
         """
         oldest = min(time.time(), since or math.inf) - KEEP_ANSWERS_SECONDS
         with self._tables.write() as session:
-            session.execute(delete(Answered).where(Answered.written < oldest))
+            session.execute(delete(IdempotentAnswer).where(IdempotentAnswer.written < oldest))
 
 
 def first_answer(

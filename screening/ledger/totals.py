@@ -61,8 +61,8 @@ class Totals:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """Rows of one detector, source and range, as they stand in the table of totals."""
+class TotalPart:
+    """Rows of one detector, source and range, as they appear in the table of totals."""
 
     detector: str
     source: str
@@ -72,7 +72,7 @@ class Part:
     probability: float
 
 
-def parts_of(table: pa.Table) -> list[Part]:
+def parts_of(table: pa.Table) -> list[TotalPart]:
     """Return what a segment adds to the totals.
 
     Args:
@@ -92,7 +92,7 @@ def parts_of(table: pa.Table) -> list[Part]:
     return sorted(parts, key=lambda each: (each.detector, each.source, each.up_to))
 
 
-def grow(session: Session, parts: Sequence[Part], screening: str | None = None) -> None:
+def grow(session: Session, parts: Sequence[TotalPart], screening: str | None = None) -> None:
     """Add the rows of a segment, in the transaction that enters it; of a screening only once.
 
     Args:
@@ -124,7 +124,7 @@ def read(tables: Database) -> list[Totals]:
     both: Any = union_all(sealed, tail)
     with tables.read() as session:
         found: Sequence[Any] = session.execute(both).all()
-    parts = [Part(*row[:6]) for row in found if row.payload is None]
+    parts = [TotalPart(*row[:6]) for row in found if row.payload is None]
     parts += parts_of_tail([bytes(row.payload) for row in found if row.payload is not None])
     totals: dict[tuple[str, str], Totals] = {}
     for part in parts:
@@ -155,7 +155,7 @@ class _Kept(msgspec.Struct):
 _decode = msgspec.json.Decoder(_Kept).decode
 
 
-def parts_of_tail(payloads: Sequence[bytes]) -> Iterator[Part]:
+def parts_of_tail(payloads: Sequence[bytes]) -> Iterator[TotalPart]:
     """Yield the totals of entries of the tail."""
     found: dict[str, tuple[list[float], list[bool]]] = {}
     for payload in payloads:
@@ -169,14 +169,14 @@ def parts_of_tail(payloads: Sequence[bytes]) -> Iterator[Part]:
 
 def _parts(
     detector: str, source: str, probability: NDArray[np.float32], flagged: NDArray[np.bool_]
-) -> Iterator[Part]:
+) -> Iterator[TotalPart]:
     place = np.minimum(np.searchsorted(_EDGES, probability, side="left"), len(EDGES) - 1)
     most = len(EDGES)
     rows = np.bincount(place, minlength=most)
     flags = np.bincount(place, weights=flagged, minlength=most)
     sums = np.bincount(place, weights=probability.astype(np.float64), minlength=most)
     for number in np.flatnonzero(rows).tolist():
-        yield Part(
+        yield TotalPart(
             detector, source, EDGES[number], int(rows[number]), int(flags[number]), float(sums[number])
         )
 

@@ -1,6 +1,6 @@
 """Compares what detectors decided lately with what they were trained on, now and then, in the worker.
 
-Scores are counted over all rows of the ledger. The values of the API's rows stand in the ledger, and some thousand of
+Scores are counted over all rows of the ledger. The values of the API's rows appear in the ledger, and some thousand of
 them are drawn; the values of files were counted when they were screened. Decisions never wait for any of it.
 """
 
@@ -27,7 +27,7 @@ from screening.ledger.ledger import Ledger
 from screening.ledger.queries.observed import Observed
 from screening.ledger.tables import API
 from screening.monitoring import findings
-from screening.monitoring.findings import Compared, Found, Window
+from screening.monitoring.findings import ComparedColumn, DetectorFindings, DriftWindow
 from screening.scoring import bins, drift
 from screening.scoring.bins import SCORE_EDGES, Bins
 from screening.scoring.stability import ks, psi, rows_needed
@@ -55,10 +55,10 @@ class _Values:
 
     rows: int
     """That they stand for."""
-    counts: drift.Counts
+    counts: drift.BinCounts
 
 
-class Comparison:
+class DetectorComparison:
     """Finds out how detectors do.
 
     Args:
@@ -114,7 +114,7 @@ class Comparison:
         return True
 
 
-def compare(detector: Detector, observed: Observed, settings: Settings, now: datetime) -> Found:
+def compare(detector: Detector, observed: Observed, settings: Settings, now: datetime) -> DetectorFindings:
     """Return what the ledger tells of a detector.
 
     Raises:
@@ -144,7 +144,7 @@ def compare(detector: Detector, observed: Observed, settings: Settings, now: dat
     delay, delay_from, labels = label_delay(name, observed, settings, now)
     oldest = (now - timedelta(days=QUALITY_DAYS)).replace(hour=0, minute=0, second=0, microsecond=0)
     exact = all(each.exact or each.texts for each in known.values())
-    return Found(
+    return DetectorFindings(
         detector=name,
         fingerprint=mark,
         computed=now.timestamp(),
@@ -179,7 +179,9 @@ def score_reference(detector: Detector, earlier: NDArray[np.int64]) -> _Referenc
     return _Reference(findings.EARLIER if count else findings.NOTHING, earlier.tolist(), count)
 
 
-def compare_scores(reference: _Reference, by_source: Mapping[str, NDArray[np.int64]]) -> Compared | None:
+def compare_scores(
+    reference: _Reference, by_source: Mapping[str, NDArray[np.int64]]
+) -> ComparedColumn | None:
     """Compare the scores of a window with those of the reference; ``None`` of no rows."""
     if not reference.rows or not by_source:
         return None
@@ -201,10 +203,10 @@ def compare_window(
     known: Mapping[str, Bins],
     start: datetime,
     by_source: Mapping[str, NDArray[np.int64]],
-) -> Window:
+) -> DriftWindow:
     """Compare the rows of a window with the card's."""
     rows = {source: int(counts.sum()) for source, counts in sorted(by_source.items())}
-    found = Window(days=0, rows=rows, covered=0, looked_at=0)
+    found = DriftWindow(days=0, rows=rows, covered=0, looked_at=0)
     if not known or not rows:
         return found
     values = values_of_files(detector, observed, bins.shape(known), start)
@@ -239,7 +241,7 @@ def compared(
     rows: float,
     reference: int | None,
     ordered: bool = True,
-) -> Compared:
+) -> ComparedColumn:
     """Return one comparison; without figures where chance alone could make them.
 
     Args:
@@ -253,7 +255,7 @@ def compared(
     """
     needed = rows_needed(int(np.count_nonzero(then + now)), reference, drift.SOME)
     least = max(drift.FEWEST_ROWS, needed)
-    found = Compared(
+    found = ComparedColumn(
         name=name,
         edges=list(edges),
         then=_rounded(then),
@@ -282,7 +284,7 @@ def values_of_files(detector: Detector, observed: Observed, shape: str, start: d
         given = msgspec.json.decode(each.counts)
         if given["shape"] == shape and given["rows"]:
             columns = {name: np.array(counts, np.int64) for name, counts in given["columns"].items()}
-            found.append(_Values(each.rows, drift.Counts(shape, given["rows"], columns)))
+            found.append(_Values(each.rows, drift.BinCounts(shape, given["rows"], columns)))
     return found
 
 

@@ -14,7 +14,7 @@ from prometheus_client.metrics_core import Metric
 
 from screening.monitoring.activity import HOUR_SECONDS, Feed
 from screening.monitoring.alerts import Breach
-from screening.monitoring.findings import Found
+from screening.monitoring.findings import DetectorFindings
 from screening.monitoring.request_metrics import RESPONSES, SECONDS
 
 DAY = 24
@@ -149,7 +149,7 @@ def bucket(why: str, minutes: float, limit: float) -> Iterable[Breach]:
         )
 
 
-def drift(known: Iterable[Found], limit: float) -> Iterable[Breach]:
+def drift(known: Iterable[DetectorFindings], limit: float) -> Iterable[Breach]:
     """Compare how far scores and columns of the longest window are from the training data with the limit (PSI)."""
     for found in known:
         if not found.windows:

@@ -15,9 +15,9 @@ from sqlalchemy import func, select
 from screening.bucket.storage import Storage
 from screening.infra.database import Database
 from screening.ledger import totals
-from screening.ledger.tables import API, BATCH, FILE, Draft
+from screening.ledger.tables import API, BATCH, FILE, SegmentDraft
 from screening.ledger.totals import EDGES, Totals
-from screening.monitoring.findings import Found
+from screening.monitoring.findings import DetectorFindings
 from screening.monitoring.request_metrics import RequestMetrics
 
 __all__ = ["CONTENT_TYPE", "exposition"]
@@ -35,7 +35,7 @@ def exposition(
     requests: RequestMetrics,
     ledger: Database,
     detectors: Sequence[str],
-    known: Sequence[Found],
+    known: Sequence[DetectorFindings],
     *,
     streams: Sequence[Metric],
     storage: Storage,
@@ -75,7 +75,7 @@ def bucket_lines(storage: Storage, ledger: Database) -> Iterable[Metric]:
     )
     limit = GaugeMetricFamily("fraud_bucket_cache_limit_bytes", "STORAGE_CACHE_MB.", value=storage.most)
     with ledger.read() as session:
-        notes = session.scalar(select(func.count()).select_from(Draft)) or 0
+        notes = session.scalar(select(func.count()).select_from(SegmentDraft)) or 0
     noted = GaugeMetricFamily(
         "fraud_bucket_noted_files",
         "Segments that are being written, or have left the ledger and aren't deleted yet.",
@@ -84,7 +84,7 @@ def bucket_lines(storage: Storage, ledger: Database) -> Iterable[Metric]:
     return cached, limit, noted
 
 
-def drift_lines(known: Sequence[Found]) -> Iterable[Metric]:
+def drift_lines(known: Sequence[DetectorFindings]) -> Iterable[Metric]:
     """Give only figures that are ones: a column of which there are too few rows isn't listed."""
     labels = ["detector", "column", "window"]
     index = GaugeMetricFamily(

@@ -18,7 +18,7 @@ BASE_DAYS = 30
 """So many days before the longest window a detector is compared with itself, where its card has no scores."""
 
 
-class Compared(msgspec.Struct, kw_only=True):
+class ComparedColumn(msgspec.Struct, kw_only=True):
     """The score or one column, in one window, against its reference."""
 
     name: str
@@ -38,7 +38,7 @@ class Compared(msgspec.Struct, kw_only=True):
     """``None`` there, and where the bins have no order."""
 
 
-class Window(msgspec.Struct, kw_only=True):
+class DriftWindow(msgspec.Struct, kw_only=True):
     """The last days."""
 
     days: int
@@ -50,18 +50,18 @@ class Window(msgspec.Struct, kw_only=True):
     """Number of these that were looked at."""
     unreadable: int = 0
     """Rows that were drawn, and that the detector doesn't read now."""
-    score: Compared | None = None
+    score: ComparedColumn | None = None
     """``None`` where there is nothing to compare it with."""
-    columns: list[Compared] = []
+    columns: list[ComparedColumn] = []
     """The worst first."""
 
     @property
-    def everything(self) -> list[Compared]:
+    def everything(self) -> list[ComparedColumn]:
         """The score and the columns."""
         return [*([] if self.score is None else [self.score]), *self.columns]
 
 
-class Found(msgspec.Struct, kw_only=True):
+class DetectorFindings(msgspec.Struct, kw_only=True):
     """All that was found out of one detector."""
 
     detector: str
@@ -77,7 +77,7 @@ class Found(msgspec.Struct, kw_only=True):
     """The card's :data:`TEST`, the detector's own :data:`EARLIER` decisions, or :data:`NOTHING`."""
     score_rows: int
     """Number of rows behind it."""
-    windows: list[Window]
+    windows: list[DriftWindow]
     """The shortest first."""
     days: list[DayCounts]
     """The earliest first."""
@@ -89,32 +89,32 @@ class Found(msgspec.Struct, kw_only=True):
     """Number of labels that came later."""
 
 
-_decode = msgspec.json.Decoder(Found).decode
+_decode = msgspec.json.Decoder(DetectorFindings).decode
 
 
-def keep(database: Database, found: Found) -> None:
+def keep(database: Database, found: DetectorFindings) -> None:
     """Keep what was found out, in the place of what was before."""
     text = msgspec.json.encode(found).decode()
     with database.write() as session:
         session.merge(Findings(detector=found.detector, computed=found.computed, found=text))
 
 
-def read(database: Database) -> Sequence[Found]:
+def read(database: Database) -> Sequence[DetectorFindings]:
     """Return what is known, by the detectors' names."""
     with database.read() as session:
         rows = session.query(Findings).order_by(Findings.detector).all()
         return [found for row in rows if (found := read_row(row)) is not None]
 
 
-def of(database: Database, detector: str) -> Found | None:
+def of(database: Database, detector: str) -> DetectorFindings | None:
     """Return what is known of one detector."""
     with database.read() as session:
         row = session.get(Findings, detector)
         return None if row is None else read_row(row)
 
 
-def read_row(row: Findings) -> Found | None:
-    """Return what a row says; ``None`` where another version wrote it: the worker soon writes it anew."""
+def read_row(row: Findings) -> DetectorFindings | None:
+    """Return what a row says; ``None`` where another version wrote it: the worker soon writes it again."""
     try:
         return _decode(row.found)
     except msgspec.ValidationError:

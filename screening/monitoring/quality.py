@@ -44,7 +44,7 @@ class Estimate:
 
 
 @dataclass(frozen=True, slots=True)
-class Period:
+class QualityPeriod:
     """A day, or a week from Monday on."""
 
     start: date
@@ -60,7 +60,7 @@ class Period:
 
 def periods(
     days: Sequence[DayCounts], *, by: str, now: float, delay: float, coverage: Collection[str] = ()
-) -> list[Period]:
+) -> list[QualityPeriod]:
     """Return the periods that have decisions, the earliest first.
 
     Args:
@@ -79,7 +79,7 @@ def periods(
 
 def together(
     days: Sequence[DayCounts], *, now: float, delay: float, coverage: Collection[str] = ()
-) -> Period | None:
+) -> QualityPeriod | None:
     """Return all days of which labels have come as one period; ``None`` where there is none."""
     closed = [each for each in days if not is_open(each, now - delay)]
     if not closed:
@@ -98,7 +98,9 @@ def unlabelled(each: DayCounts) -> int:
     return each.rows - each.caught - each.false_alarms - each.missed - each.passed
 
 
-def period_of(start: date, parts: Sequence[DayCounts], until: float, coverage: Collection[str]) -> Period:
+def period_of(
+    start: date, parts: Sequence[DayCounts], until: float, coverage: Collection[str]
+) -> QualityPeriod:
     """Return the quality of some days together."""
     caught = false_alarms = missed = passed = 0
     for each in parts:
@@ -108,7 +110,7 @@ def period_of(start: date, parts: Sequence[DayCounts], until: float, coverage: C
             silent = each.flagged - each.caught - each.false_alarms
             false_alarms += silent
             passed += unlabelled(each) - silent
-    return Period(
+    return QualityPeriod(
         start=start,
         rows=sum(each.rows for each in parts),
         flagged=sum(each.flagged for each in parts),

@@ -20,7 +20,7 @@ KEEP_SECONDS = 30 * 86400.0
 
 
 @dataclass(slots=True)
-class Progress:
+class PartitionProgress:
     """Progress of one partition since it was written last."""
 
     topic: str
@@ -41,7 +41,7 @@ class Progress:
         return None if self.end is None else max(self.end - self.position, 0)
 
 
-def write(database: Database, group: str, found: Sequence[Progress]) -> None:
+def write(database: Database, group: str, found: Sequence[PartitionProgress]) -> None:
     """Add what was done, and note how far each partition is.
 
     Raises:

@@ -72,7 +72,7 @@ class Hour(Base):
 
 
 class Findings(Base):
-    """Latest findings about a detector: :class:`screening.monitoring.findings.Found`."""
+    """Latest findings about a detector: :class:`screening.monitoring.findings.DetectorFindings`."""
 
     __tablename__ = "monitoring_findings"
 

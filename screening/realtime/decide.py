@@ -14,11 +14,11 @@ import numpy as np
 from screening.errors import ScreeningError
 from screening.ledger.ledger import Ledger
 from screening.ledger.tail import Repeatable
-from screening.realtime.entries import Read, known_labels, read_mappings
+from screening.realtime.entries import ReadTransactions, known_labels, read_mappings
 from screening.realtime.pages import Page
-from screening.realtime.questions import Answer, Question
+from screening.realtime.questions import Answer, DecisionRequest
 from screening.scoring.score import Probabilities, own_probabilities, score
-from screening.scoring.thresholds import Limits
+from screening.scoring.thresholds import Thresholds
 from screening.transactions.schema import Transactions
 
 # A request with more rows than this gains nothing by sharing a call of the net.
@@ -36,7 +36,7 @@ class Busy(ScreeningError):
 
     @classmethod
     def now(cls) -> Busy:
-        """Return what a request is told that was overtaken too often."""
+        """Return what a request is told that was stale too often."""
         return cls(
             "Other transactions of the same card, account or terminal came in faster than this one could be scored.",
             remedy="Send it again; nothing was kept of it.",
@@ -44,7 +44,7 @@ class Busy(ScreeningError):
 
 
 def decide(
-    questions: Sequence[Question],
+    questions: Sequence[DecisionRequest],
     ledger: Ledger,
     *,
     threshold: float,
@@ -87,7 +87,7 @@ def decide(
 
 
 def decide_once(
-    questions: Sequence[Question], ledger: Ledger, threshold: float, probabilities: Probabilities
+    questions: Sequence[DecisionRequest], ledger: Ledger, threshold: float, probabilities: Probabilities
 ) -> list[Answer | None]:
     """Decide on some requests; ``None`` for those on which it has to be tried again."""
     answers: list[Answer | None] = [
@@ -109,7 +109,7 @@ def decide_once(
     return answers
 
 
-def without_repeats(questions: Sequence[Question], places: Sequence[int]) -> list[int]:
+def without_repeats(questions: Sequence[DecisionRequest], places: Sequence[int]) -> list[int]:
     """Leave out requests that came twice: the second one gets the answer of the first."""
     found: list[int] = []
     keys: set[tuple[str, str]] = set()
@@ -131,19 +131,19 @@ def answered_before(request: Repeatable, ledger: Ledger) -> Answer | None:
         return problem
 
 
-Group = list[tuple[int, Read]]
+Group = list[tuple[int, ReadTransactions]]
 """Requests of one detector that are scored together: their places, and what they ask."""
 
 
 def read_groups(
-    questions: Sequence[Question], new: Sequence[int], answers: list[Answer | None]
+    questions: Sequence[DecisionRequest], new: Sequence[int], answers: list[Answer | None]
 ) -> list[Group]:
     """Read requests, and put those together that may be scored together; faults go into ``answers``."""
-    together: dict[tuple[int, int, Limits | None, Hashable], Group] = defaultdict(list)
+    together: dict[tuple[int, int, Thresholds | None, Hashable], Group] = defaultdict(list)
     for place in new:
         question = questions[place]
         read = question.transactions
-        if not isinstance(read, Read):
+        if not isinstance(read, ReadTransactions):
             try:
                 read = read_mappings(read, question.detector.contract, question.shadowed)
             except ScreeningError as problem:
@@ -159,7 +159,7 @@ def read_groups(
 
 def score_group(
     group: Group,
-    questions: Sequence[Question],
+    questions: Sequence[DecisionRequest],
     answers: list[Answer | None],
     threshold: float,
     probabilities: Probabilities,
@@ -169,7 +169,7 @@ def score_group(
     reads = [read for part in parts for _, read in part]
     first = questions[group[0][0]]
     contract, history, live = first.detector.contract, first.history, first.live
-    limits = first.limits or Limits(threshold)
+    limits = first.limits or Thresholds(threshold)
     cells = reads[0].cells if len(reads) == 1 else b"".join([read.cells for read in reads])
     rows = Transactions(contract.columns, np.frombuffer(cells).reshape(-1, len(contract.columns)))
     if first.detector.vectorizer.looks_back:
@@ -202,7 +202,7 @@ def score_group(
     return found
 
 
-def by_page(group: Group, questions: Sequence[Question]) -> list[Group]:
+def by_page(group: Group, questions: Sequence[DecisionRequest]) -> list[Group]:
     """Return a group in parts that the ledger keeps as one entry each: what has the same caller and stands for itself
     in nothing. A request that may be repeated is noted by itself; a detector in the shadow counts by requests.
     """

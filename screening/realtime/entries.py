@@ -35,7 +35,7 @@ MOST_NAMES = 4
 
 
 @dataclass(slots=True)
-class Read:
+class ReadTransactions:
     """The transactions of one request, as their detector reads them and as the ledger keeps them."""
 
     rows: int
@@ -50,7 +50,7 @@ class Read:
     """(rows,), JSON: what is needed to score each again."""
 
 
-def read_mappings(given: Given, contract: ColumnContract, shadowed: tuple[str, ...] = ()) -> Read:
+def read_mappings(given: Given, contract: ColumnContract, shadowed: tuple[str, ...] = ()) -> ReadTransactions:
     """Read transactions as they come, with whatever they have.
 
     Args:
@@ -69,11 +69,11 @@ def read_mappings(given: Given, contract: ColumnContract, shadowed: tuple[str, .
         for mapping, place in zip(given, places, strict=True)
     ]
     said = None if labels is None else labels.tolist()
-    return Read(len(given), rows.values.tobytes(), said, fields_at(given, places), values)
+    return ReadTransactions(len(given), rows.values.tobytes(), said, fields_at(given, places), values)
 
 
 def columns_of(
-    reads: Sequence[Read],
+    reads: Sequence[ReadTransactions],
     rows: Transactions,
     scored: Scored,
     contract: ColumnContract,
@@ -109,7 +109,7 @@ def columns_of(
     return Kept(count, {}, columns, [value for read in reads for value in read.values])
 
 
-def known_labels(reads: Sequence[Read]) -> list[int]:
+def known_labels(reads: Sequence[ReadTransactions]) -> list[int]:
     """Return the labels of some requests' rows, one after the other, -1 where nothing is said."""
     found: list[int] = []
     for read in reads:
@@ -117,7 +117,7 @@ def known_labels(reads: Sequence[Read]) -> list[int]:
     return found
 
 
-def _joined_fields(reads: Sequence[Read]) -> dict[str, list[Any]]:
+def _joined_fields(reads: Sequence[ReadTransactions]) -> dict[str, list[Any]]:
     if len(reads) == 1:
         return dict(reads[0].fields)
     names = {name: None for read in reads for name in read.fields}
@@ -127,7 +127,7 @@ def _joined_fields(reads: Sequence[Read]) -> dict[str, list[Any]]:
     }
 
 
-def fields_at(given: Given, places: Sequence[Places]) -> dict[str, list[str | None]]:
+def fields_at(given: Given, places: Sequence[FieldPlaces]) -> dict[str, list[str | None]]:
     """Return who and where, by the fields of the ledger that any transaction has."""
     found: dict[str, list[str | None]] = {}
     if not any(place.fields for place in set(places)):
@@ -167,7 +167,7 @@ def times_of(rows: Transactions, contract: ColumnContract) -> dict[str, list[Any
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Places:
+class FieldPlaces:
     """Keys of a transaction that fill the fields of the ledger."""
 
     needed: tuple[str, ...]
@@ -179,9 +179,9 @@ class Places:
     label: str | None
 
 
-def field_places(given: Given, contract: ColumnContract, shadowed: tuple[str, ...] = ()) -> list[Places]:
-    """Return where what stands in each transaction: mostly in all as in the first."""
-    found: list[Places] = []
+def field_places(given: Given, contract: ColumnContract, shadowed: tuple[str, ...] = ()) -> list[FieldPlaces]:
+    """Return where what appears in each transaction: mostly in all as in the first."""
+    found: list[FieldPlaces] = []
     names: tuple[str, ...] | None = None
     for mapping in given:
         own = tuple(mapping)
@@ -195,14 +195,16 @@ def field_places(given: Given, contract: ColumnContract, shadowed: tuple[str, ..
 
 
 @lru_cache(maxsize=64)
-def places_of(names: tuple[str, ...], contract: ColumnContract, shadowed: tuple[str, ...] = ()) -> Places:
+def places_of(
+    names: tuple[str, ...], contract: ColumnContract, shadowed: tuple[str, ...] = ()
+) -> FieldPlaces:
     """Return which of a transaction's keys are what."""
     parts = [column for _, made in contract.composed for column in made.columns]
     wanted = {normalise(column) for column in (*contract.columns, *parts, *shadowed)}
     columns = contract.parts()
     label = None if contract.label is None else normalise(contract.label)
     needed = tuple(name for name in names if normalise(name) in wanted)
-    return Places(
+    return FieldPlaces(
         needed,
         None if len(needed) == len(names) else _picking(needed),
         tuple((field, names[place]) for field, place in fields.assign(names, columns).items()),

@@ -11,15 +11,15 @@ import numpy as np
 from screening.ledger import identity
 from screening.ledger.tables import API
 from screening.ledger.tail import Entry
-from screening.ledger.velocity.entries import Overtaken, VelocityEntry
+from screening.ledger.velocity.entries import StaleRead, VelocityEntry
 from screening.ledger.velocity.live_past import LivePast
 from screening.realtime.answers import Decision, Decisions
-from screening.realtime.entries import Read, columns_of, known_labels
-from screening.realtime.questions import Answer, Question
+from screening.realtime.entries import ReadTransactions, columns_of, known_labels
+from screening.realtime.questions import Answer, DecisionRequest
 from screening.rules.live import decide as ask_rules
-from screening.rules.ruleset import Verdict
+from screening.rules.ruleset import RuleVerdict
 from screening.scoring.score import Scored
-from screening.scoring.thresholds import Limits
+from screening.scoring.thresholds import Thresholds
 from screening.scoring.thresholds import flag as flagged_at
 from screening.transactions.schema import Matrix, Transactions
 
@@ -42,7 +42,9 @@ class Page:
 
     __slots__ = ("_answers", "_asked", "_scored", "_values", "entry")
 
-    def __init__(self, asked: Sequence[tuple[int, Read, Question]], values: Matrix, scored: Scored) -> None:
+    def __init__(
+        self, asked: Sequence[tuple[int, ReadTransactions, DecisionRequest]], values: Matrix, scored: Scored
+    ) -> None:
         self._asked, self._values, self._scored = asked, values, scored
         self._answers: list[bytes] = []
         self.entry: Entry
@@ -54,9 +56,9 @@ class Page:
             yield from zip((place for place, _, _ in self._asked), self._answers, strict=True)
             return
         for place, _, _ in self._asked:
-            yield place, None if isinstance(kept, Overtaken) else kept
+            yield place, None if isinstance(kept, StaleRead) else kept
 
-    def fill(self, limits: Limits, live: LivePast | None, company: object, start: int) -> None:
+    def fill(self, limits: Thresholds, live: LivePast | None, company: object, start: int) -> None:
         """Word the answers, and make the entry.
 
         Args:
@@ -73,7 +75,7 @@ class Page:
         rows = Transactions(detector.contract.columns, self._values)
         kept = columns_of(reads, rows, self._scored, detector.contract, question.countries)
         decisions = self._decisions(origin, limits.review, [] if live is None or live.is_whole else [IN_WORK])
-        if question.rules is not None and not isinstance(question.transactions, Read):
+        if question.rules is not None and not isinstance(question.transactions, ReadTransactions):
             verdicts = ask_rules(
                 question.rules,
                 kept,
@@ -154,6 +156,6 @@ class Page:
         return found
 
 
-def _add_rules(decision: Decision, verdict: Verdict) -> None:
+def _add_rules(decision: Decision, verdict: RuleVerdict) -> None:
     decision.fraud, decision.rules, decision.fraud_type = verdict.flagged, verdict.names, verdict.fraud_type
     decision.reasons = [*decision.reasons, *verdict.reasons] if verdict.flagged else []

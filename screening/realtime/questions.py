@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from screening.detectors.detector import Detector
-from screening.detectors.vectorizer import Seen
+from screening.detectors.vectorizer import History
 from screening.features.countries.addresses import AddressCountries
 from screening.ledger.tail import Repeatable
 from screening.ledger.velocity.live_past import LivePast
-from screening.realtime.entries import Read
+from screening.realtime.entries import ReadTransactions
 from screening.rules.ruleset import RuleSet
-from screening.scoring.thresholds import Limits
+from screening.scoring.thresholds import Thresholds
 
 Answer = bytes | Exception
 """JSON, or why there is none."""
@@ -34,18 +34,18 @@ class Caller:
 
 
 @dataclass(slots=True, kw_only=True)
-class Question:
+class DecisionRequest:
     """One request: what is to be decided, by what, and for whom. Nobody changes it; frozen, it would take three times
     as long to make.
     """
 
-    transactions: Sequence[Mapping[str, Any]] | Read
+    transactions: Sequence[Mapping[str, Any]] | ReadTransactions
     """As they came, or read already."""
     single: bool
     """Whether the answer is one object, and not a list of them."""
     detector: Detector
     """Detector that scores."""
-    history: Seen
+    history: History
     """Earlier rows, for features that look back."""
     caller: Caller
     notes: Sequence[str] = ()
@@ -58,7 +58,7 @@ class Question:
     """Under which key the request may be sent again."""
     alone: bool = False
     """Whether the ledger is to keep it as an entry of its own; with rules it is."""
-    limits: Limits | None = None
+    limits: Thresholds | None = None
     """The thresholds of its detector; ``None`` where the one holds that is given for all."""
     rules: RuleSet | None = None
     """Rules beside the net; ``None`` where there is no rule."""

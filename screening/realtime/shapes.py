@@ -23,7 +23,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from screening.cards.finding import LEAST, candidates
 from screening.cards.issuers import SHORTEST
 from screening.intake import numbers
-from screening.realtime.entries import MOST_NAMES, Read, label_of, places_of, text_of
+from screening.realtime.entries import MOST_NAMES, ReadTransactions, label_of, places_of, text_of
 from screening.transactions.json_records import header_of, read_cell
 from screening.transactions.schema import CellKind, Column, ColumnContract, normalise
 
@@ -43,7 +43,7 @@ PLAIN_LABELS = {numbers.ZERO, numbers.ONE}
 _tuple = msgspec.structs.astuple
 
 
-class Body(Struct, forbid_unknown_fields=True):
+class UnreadBody(Struct, forbid_unknown_fields=True):
     """The body of a request, whose transactions aren't read yet."""
 
     transaction: Raw = Raw(b"")
@@ -62,11 +62,11 @@ class Body(Struct, forbid_unknown_fields=True):
         return TEXT_MARKS * texts
 
 
-_body = msgspec.json.Decoder(Body).decode
+_body = msgspec.json.Decoder(UnreadBody).decode
 _raw_list = msgspec.json.Decoder(list[Raw]).decode
 
 
-def body_of(data: bytes) -> Body | None:
+def body_of(data: bytes) -> UnreadBody | None:
     """Return a request's body, ``None`` where the general reader has to look at it."""
     if b"\\" in data:
         return None
@@ -99,7 +99,7 @@ class Shapes:
         self._met: set[tuple[str, ...]] = set()
         self._shapes: tuple[_Shape, ...] = ()
 
-    def read(self, body: Body, marks: int, most: int) -> Read | None:
+    def read(self, body: UnreadBody, marks: int, most: int) -> ReadTransactions | None:
         """Return the transactions of a request, ``None`` where the general reader has to look at them.
 
         Args:
@@ -201,7 +201,7 @@ class _Shape:
         self._width = width if plain else None
         self._may_say_nothing = all(column.optional for column, _ in columns)
 
-    def decode(self, body: Body) -> Sequence[Any]:
+    def decode(self, body: UnreadBody) -> Sequence[Any]:
         """Return the transactions of a request.
 
         Raises:
@@ -209,7 +209,7 @@ class _Shape:
         """
         return [self._decode(body.transaction)] if body.single else self._decode_list(body.transactions)
 
-    def read(self, given: Sequence[Any], body: Body, marks: int) -> Read | None:
+    def read(self, given: Sequence[Any], body: UnreadBody, marks: int) -> ReadTransactions | None:
         """Return decoded transactions; ``None`` where one has to be looked at by the general reader.
 
         Args:
@@ -237,7 +237,7 @@ class _Shape:
             found = list(map(self._text_of, map(value_of, given)))
             if found.count(None) < len(found):
                 fields[field] = found
-        return Read(len(given), cells, labels, fields, self._kept(given, body))
+        return ReadTransactions(len(given), cells, labels, fields, self._kept(given, body))
 
     def _cells(self, given: Sequence[Any]) -> bytes | None:
         pack, width = self._pack, self._width
@@ -271,8 +271,8 @@ class _Shape:
             found.append(label)
         return found
 
-    def _kept(self, given: Sequence[Any], body: Body) -> Sequence[Any]:
-        # as they came: cutting them out takes a quarter of writing them anew
+    def _kept(self, given: Sequence[Any], body: UnreadBody) -> Sequence[Any]:
+        # as they came: cutting them out takes a quarter of writing them again
         if self._all_kept:
             return (body.transaction,) if body.single else _raw_list(body.transactions)
         for name in self._left:

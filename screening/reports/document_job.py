@@ -18,7 +18,7 @@ from screening.infra.file_hash import sha256_of
 from screening.infra.job_queue import DONE, FAILED, now
 from screening.infra.job_runner import AttemptFailed, Lease
 from screening.reports.documents import CANCELLED, PARTS, Document, DocumentFolder, Documents
-from screening.reports.making import Order
+from screening.reports.making import DocumentOrder
 from screening.setting_values import ALERTS
 from screening.settings import Settings
 from screening.uploads.instance_check import belong_together
@@ -59,7 +59,7 @@ class DocumentJob:
         require_room(self._settings.instance, 0)
         folder = DocumentFolder(self._settings.instance, job.id)
         folder.begin()
-        order = {**Order.of(job, now()).as_dict, "out": str(folder.part)}
+        order = {**DocumentOrder.of(job, now()).as_dict, "out": str(folder.part)}
         folder.order.write_text(json.dumps(order), encoding="utf-8")
         with ChildWork(
             self._module, [str(folder.order)], errors=folder.log, environment=self._environment(folder)

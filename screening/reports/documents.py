@@ -34,7 +34,7 @@ MOST_OPEN = 5
 """Documents that one account may have waiting or in hand at once."""
 
 
-class What(StrEnum):
+class DocumentSubject(StrEnum):
     """Subject of a document."""
 
     SCREENING = "screening"
@@ -70,11 +70,15 @@ class Document(Staged, Base):
     @property
     def title(self) -> str:
         """Title in words."""
-        if self.what == What.PERIOD and self.start is not None and self.end is not None:
+        if self.what == DocumentSubject.PERIOD and self.start is not None and self.end is not None:
             last = self.end - timedelta(days=1)
             days = f"{self.start:%Y-%m-%d}" + (f" to {last:%Y-%m-%d}" if last > self.start else "")
             return f"Decisions {days}"
-        return f"Model risk of {self.subject}" if self.what == What.MODEL else f"Screening {self.filename}"
+        return (
+            f"Model risk of {self.subject}"
+            if self.what == DocumentSubject.MODEL
+            else f"Screening {self.filename}"
+        )
 
     def is_seen_by(self, username: str, *, sees_all: bool) -> bool:
         """Return whether a user may open it: one's own, and what a schedule made, which tells of everybody.
@@ -83,7 +87,7 @@ class Document(Staged, Base):
             username: of the user.
             sees_all: whether the user may see everybody's decisions, now.
         """
-        if self.whose is None and self.what != What.SCREENING and not sees_all:
+        if self.whose is None and self.what != DocumentSubject.SCREENING and not sees_all:
             # the role was another one when it was made
             return False
         return self.owner == username.casefold() or self.schedule is not None
@@ -126,7 +130,7 @@ class Documents(Jobs[Document]):
 
     def order(
         self,
-        what: What,
+        what: DocumentSubject,
         kind: str,
         *,
         owner: str,
@@ -221,7 +225,7 @@ class Documents(Jobs[Document]):
         with self._database.read() as session:
             return set(session.scalars(select(Document.id).where(Document.state.in_(WITH_FILES))))
 
-    def part(self, owner: str) -> list[str]:
+    def detach_owner(self, owner: str) -> list[str]:
         """Forget the documents of a name that somebody new has signed up with, but for those of schedules.
 
         Returns:
@@ -237,14 +241,14 @@ class Documents(Jobs[Document]):
         row.progress, row.stage, row.started = 0.0, "Starting", now()
 
     def _hopeless(self) -> ScreeningError:
-        return GaveUp(
+        return DocumentGivenUp(
             f"Making this document was stopped {MOST_ATTEMPTS} times before its end: its process was killed, or the "
             "server was.",
             remedy="Mostly the memory or the disk is full: tell the operator, or ask for a shorter period.",
         )
 
 
-class GaveUp(ScreeningError):
+class DocumentGivenUp(ScreeningError):
     """A document that ended again and again without a result."""
 
     status = 500
@@ -252,7 +256,7 @@ class GaveUp(ScreeningError):
 
 
 def new_document(
-    what: What, kind: str, *, owner: str, created: datetime | None = None, **more: Any
+    what: DocumentSubject, kind: str, *, owner: str, created: datetime | None = None, **more: Any
 ) -> Document:
     """Return a row that waits for the worker; see :meth:`Documents.order`."""
     fields: Mapping[str, Any] = {**more, "filename": str(more["filename"])[:255]}

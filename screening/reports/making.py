@@ -21,25 +21,25 @@ from screening.detectors.registry import Detectors
 from screening.detectors.states import DetectorStates
 from screening.errors import Conflict, NotFound, ScreeningError
 from screening.infra.database import Database
-from screening.ledger.filters import Filter
+from screening.ledger.filters import DecisionFilter
 from screening.ledger.ledger import Ledger
-from screening.reports.documents import Document, What
+from screening.reports.documents import Document, DocumentSubject
 from screening.settings import Settings
-from screening.uploads.results import Outcome
-from screening.uploads.screenings import DONE, History, Screening
-from screening.uploads.upload_folder import Folder
+from screening.uploads.results import ScreeningOutcome
+from screening.uploads.screenings import DONE, Screening, Screenings
+from screening.uploads.upload_folder import UploadFolder
 
 SAY_SECONDS = 0.3
 Progress = Callable[[float, str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class ReportServices:
     """Services that documents are made with."""
 
     settings: Settings
     database: Database
-    history: History
+    screenings: Screenings
     ledger: Ledger
     detectors: Callable[[], Detectors]
     """Gives the detectors: a workbook needs none, and they take seconds to be loaded."""
@@ -57,17 +57,17 @@ class Desk:
         return cls(
             settings,
             database,
-            History(database),
+            Screenings(database),
             ledger,
             lambda: Detectors(settings, DetectorStates(database)),
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class DocumentOrder:
     """Order for a document: which one, and for whom."""
 
-    what: What
+    what: DocumentSubject
     kind: str
     author: str
     made: datetime
@@ -80,7 +80,7 @@ class Order:
     def of(cls, document: Document, made: datetime) -> Self:
         """Return what a row asks for."""
         return cls(
-            what=What(document.what),
+            what=DocumentSubject(document.what),
             kind=document.kind,
             author=document.author,
             made=made,
@@ -108,10 +108,10 @@ class Order:
         moments = {
             name: given[name] and datetime.fromisoformat(given[name]) for name in ("made", "start", "end")
         }
-        return cls(**{**given, **moments, "what": What(given["what"])})
+        return cls(**{**given, **moments, "what": DocumentSubject(given["what"])})
 
 
-def make(order: Order, desk: Desk, file: IO[bytes], progress: Progress) -> None:
+def make(order: DocumentOrder, desk: ReportServices, file: IO[bytes], progress: Progress) -> None:
     """Write a document.
 
     Args:
@@ -125,15 +125,15 @@ def make(order: Order, desk: Desk, file: IO[bytes], progress: Progress) -> None:
         BadArtefact: a detector can't be loaded.
         TooMuch: the ledger didn't answer in time.
     """
-    if order.what is What.SCREENING:
+    if order.what is DocumentSubject.SCREENING:
         _of_screening(order, desk, file, progress)
-    elif order.what is What.PERIOD:
+    elif order.what is DocumentSubject.PERIOD:
         _of_period(order, desk, file, progress)
     else:
         _of_model(order, desk, file, progress)
 
 
-def _of_model(order: Order, desk: Desk, file: IO[bytes], progress: Progress) -> None:
+def _of_model(order: DocumentOrder, desk: ReportServices, file: IO[bytes], progress: Progress) -> None:
     from screening.reports.model_pack import model_pack
     from screening.reports.model_record import record_of
 
@@ -151,9 +151,9 @@ def _of_model(order: Order, desk: Desk, file: IO[bytes], progress: Progress) -> 
     file.write(model_pack(record, author=order.author, made=order.made))
 
 
-def _of_screening(order: Order, desk: Desk, file: IO[bytes], progress: Progress) -> None:
+def _of_screening(order: DocumentOrder, desk: ReportServices, file: IO[bytes], progress: Progress) -> None:
     screening = _screening(desk, str(order.subject))
-    found = Outcome(Folder.kept(desk.settings.instance, screening.id), screening.threshold)
+    found = ScreeningOutcome(UploadFolder.kept(desk.settings.instance, screening.id), screening.threshold)
     try:
         if order.kind == "xlsx":
             from screening.reports.screening_workbook import write_screening
@@ -180,8 +180,8 @@ def _of_screening(order: Order, desk: Desk, file: IO[bytes], progress: Progress)
         ) from None
 
 
-def _screening(desk: Desk, wanted: str) -> Screening:
-    found = desk.history.get(wanted)
+def _screening(desk: ReportServices, wanted: str) -> Screening:
+    found = desk.screenings.get(wanted)
     if found is None:
         raise NotFound(
             f"There is no screening {wanted[:60]}.", remedy="Take the id at the end of its page's address."
@@ -193,10 +193,10 @@ def _screening(desk: Desk, wanted: str) -> Screening:
     return found
 
 
-def _of_period(order: Order, desk: Desk, file: IO[bytes], progress: Progress) -> None:
+def _of_period(order: DocumentOrder, desk: ReportServices, file: IO[bytes], progress: Progress) -> None:
     from screening.reports import period_report
 
-    chosen = Filter(owner=order.whose, start=order.start, end=order.end)
+    chosen = DecisionFilter(owner=order.whose, start=order.start, end=order.end)
     questions = desk.ledger.questions
     progress(0.0, "Counting decisions")
     rows = period_report.MOST_ROWS if order.kind == "pdf" else 0
@@ -208,7 +208,7 @@ def _of_period(order: Order, desk: Desk, file: IO[bytes], progress: Progress) ->
     from screening.reports.period_workbook import write_period
 
     def named(screening_id: str) -> tuple[str, int] | None:
-        known = desk.history.get(screening_id)
+        known = desk.screenings.get(screening_id)
         return None if known is None else (known.filename, known.set_aside)
 
     write_period(file, found, questions, chosen, whole=True, files=named, progress=progress, **told)
@@ -228,7 +228,7 @@ def main(arguments: list[str]) -> int:
 
     try:
         with target.open("wb") as file:
-            make(Order.read(given), Desk.of(Settings.from_environ()), file, say)
+            make(DocumentOrder.read(given), ReportServices.of(Settings.from_environ()), file, say)
             file.flush()
             os.fsync(file.fileno())
     except ScreeningError as problem:

@@ -6,19 +6,35 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from screening.detectors.model_card import Evaluation, ModelCard
-from screening.detectors.states import State
-from screening.monitoring.findings import COUNTED, EARLIER, TEST, Compared, Found, Window
+from screening.detectors.states import DetectorState
+from screening.monitoring.findings import (
+    COUNTED,
+    EARLIER,
+    TEST,
+    ComparedColumn,
+    DetectorFindings,
+    DriftWindow,
+)
 from screening.reports import svg_charts
 from screening.reports.model_record import ModelRecord
-from screening.reports.typeset import Block, Chart, Facts, Heading, Points, Table, Text, accessible_pdf
+from screening.reports.typeset import (
+    Block,
+    BulletList,
+    Chart,
+    Heading,
+    NamedValues,
+    Paragraph,
+    TypesetTable,
+    accessible_pdf,
+)
 
 MISSING = "not on record"
 WORST = 12
 """Columns that are shown of each window of monitoring, those that moved most first."""
 STATES = {
-    State.TRIAL: "on trial: it scores only when it is asked for by name",
-    State.APPROVED: "approved",
-    State.RETIRED: "retired: it scores nothing new",
+    DetectorState.TRIAL: "on trial: it scores only when it is asked for by name",
+    DetectorState.APPROVED: "approved",
+    DetectorState.RETIRED: "retired: it scores nothing new",
 }
 NOT_A_FINDING = (
     "A probability is what the detector gives a transaction, calibrated on its test data. A flag is a reason to look, "
@@ -59,7 +75,7 @@ def summary_section(record: ModelRecord) -> Iterator[Block]:
     """Yield what the detector is, and how it stands."""
     detector, standing = record.detector, record.standing
     card = detector.card
-    yield Facts(
+    yield NamedValues(
         [
             ("Detector", detector.name),
             ("What it learned from", or_missing(None if card is None else card.training_data.description)),
@@ -78,8 +94,8 @@ def summary_section(record: ModelRecord) -> Iterator[Block]:
         ]
     )
     if card is not None and card.metrics.doubt:
-        yield Text(card.metrics.doubt, strong=True)
-    yield Text(
+        yield Paragraph(card.metrics.doubt, strong=True)
+    yield Paragraph(
         "Every figure below is from the detector's card, the ledger of decisions, monitoring or the audit log, as they "
         f"were when this document was made. What none of them has is called “{MISSING}” and listed at the end."
     )
@@ -94,7 +110,7 @@ def data_section(card: ModelCard, missing: list[str]) -> Iterator[Block]:
     if data.licence is None and data.source is None:
         missing.append("source and licence of the training data")
     share = f" ({in_percent(data.frauds / data.rows, 3)})" if data.rows and data.frauds is not None else ""
-    yield Facts(
+    yield NamedValues(
         [
             ("Description", or_missing(data.description)),
             ("Source", or_missing(data.source)),
@@ -106,7 +122,9 @@ def data_section(card: ModelCard, missing: list[str]) -> Iterator[Block]:
     )
     if data.fraud_types:
         rows = [(one.name, count_words(one.rows), in_percent(one.share)) for one in data.fraud_types]
-        yield Table("Types of fraud in the training data", ["Type", "Rows", "Share of fraud"], rows, [1, 2])
+        yield TypesetTable(
+            "Types of fraud in the training data", ["Type", "Rows", "Share of fraud"], rows, [1, 2]
+        )
     yield from cleaning_section(card, missing)
 
 
@@ -116,19 +134,19 @@ def cleaning_section(card: ModelCard, missing: list[str]) -> Iterator[Block]:
     cleaning = card.cleaning
     if cleaning is None:
         missing.append("what was cleaned in the training data")
-        yield Text(f"What was cleaned is {MISSING}.")
+        yield Paragraph(f"What was cleaned is {MISSING}.")
         return
-    yield Text(
+    yield Paragraph(
         f"Learned from {count_words(cleaning.rows_learned_from)} of {count_words(cleaning.rows)} rows."
     )
     if cleaning.findings:
         rows = [
             (or_missing(one.words), count_words(one.rows), or_missing(one.done)) for one in cleaning.findings
         ]
-        yield Table("What was found", ["Finding", "Rows", "Done"], rows, [1])
+        yield TypesetTable("What was found", ["Finding", "Rows", "Done"], rows, [1])
     if cleaning.unused:
         unused = [(or_missing(one.column), or_missing(one.reason)) for one in cleaning.unused]
-        yield Table("Columns that nothing was learned from", ["Column", "Why"], unused)
+        yield TypesetTable("Columns that nothing was learned from", ["Column", "Why"], unused)
 
 
 def evaluations(card: ModelCard) -> list[tuple[str, str, Evaluation]]:
@@ -154,11 +172,13 @@ def tests_section(card: ModelCard, missing: list[str]) -> Iterator[Block]:
     tests = evaluations(card)
     if not tests:
         missing.append("tests on rows that it wasn't trained on")
-        yield Text(f"Tests are {MISSING}.")
+        yield Paragraph(f"Tests are {MISSING}.")
         return
-    yield Text("No test has a row that the detector of this test was trained on.")
+    yield Paragraph("No test has a row that the detector of this test was trained on.")
     splits = [(name, split, count_words(test.rows), count_words(test.frauds)) for name, split, test in tests]
-    yield Table("Which rows were kept for which test", ["Test", "Split", "Rows", "Frauds"], splits, [2, 3])
+    yield TypesetTable(
+        "Which rows were kept for which test", ["Test", "Split", "Rows", "Frauds"], splits, [2, 3]
+    )
     figures = [
         (
             name,
@@ -175,7 +195,7 @@ def tests_section(card: ModelCard, missing: list[str]) -> Iterator[Block]:
         "What the tests gave, with 95 % intervals; precision and recall are those of the flags, FPR is the share of "
         "legitimate rows that is flagged"
     )
-    yield Table(caption, heads, figures, [1, 2, 3, 4, 5])
+    yield TypesetTable(caption, heads, figures, [1, 2, 3, 4, 5])
     drawn = next(((name, test) for name, _, test in tests if test.precision_recall), None)
     if drawn is not None:
         name, test = drawn
@@ -188,7 +208,7 @@ def tests_section(card: ModelCard, missing: list[str]) -> Iterator[Block]:
         )
         caption = "How pure the flagged rows are as more of the fraud is caught"
         yield Chart(svg_charts.curve(points, ("recall", "precision")), words, caption)
-        yield Table(
+        yield TypesetTable(
             "Points of that curve",
             ["Recall", "Precision"],
             [(f"{x:.3f}", f"{y:.3f}") for x, y in some],
@@ -199,11 +219,11 @@ def tests_section(card: ModelCard, missing: list[str]) -> Iterator[Block]:
 def calibration_section(card: ModelCard, missing: list[str]) -> Iterator[Block]:
     """Yield how what is said compares with what is seen; what isn't on record goes into ``missing``."""
     yield Heading("Calibration")
-    yield Facts([("Share of fraud that the probabilities are for", in_percent(card.prior, 3))])
+    yield NamedValues([("Share of fraud that the probabilities are for", in_percent(card.prior, 3))])
     drawn = next(((name, test) for name, _, test in evaluations(card) if test.reliability), None)
     if drawn is None:
         missing.append("a test of the calibration")
-        yield Text(f"How the probabilities compare with what was seen is {MISSING}.")
+        yield Paragraph(f"How the probabilities compare with what was seen is {MISSING}.")
         return
     name, test = drawn
     bins = [(one.mean_probability, one.observed, one.low, one.high) for one in test.reliability]
@@ -223,7 +243,9 @@ def calibration_section(card: ModelCard, missing: list[str]) -> Iterator[Block]:
         )
         for one in test.reliability
     ]
-    yield Table("Bins of the calibration", ["Said", "Seen", "95 % interval", "Rows"], rows, [0, 1, 2, 3])
+    yield TypesetTable(
+        "Bins of the calibration", ["Said", "Seen", "95 % interval", "Rows"], rows, [0, 1, 2, 3]
+    )
 
 
 def identity_section(record: ModelRecord) -> Iterator[Block]:
@@ -231,7 +253,7 @@ def identity_section(record: ModelRecord) -> Iterator[Block]:
     yield Heading("Files")
     card = record.detector.card
     libraries = () if card is None else (f"{name} {version}" for name, version in card.libraries.items())
-    yield Facts(
+    yield NamedValues(
         [
             ("SHA-256 of the net", record.detector.model_sha256),
             ("SHA-256 of the vectorizer", or_missing(None if card is None else card.vectorizer_sha256)),
@@ -248,9 +270,9 @@ def drift_section(record: ModelRecord, missing: list[str]) -> Iterator[Block]:
     found = record.found
     if found is None or not found.windows:
         missing.append("drift: monitoring has compared nothing of this detector yet")
-        yield Text(f"Drift is {MISSING}: monitoring has compared nothing of this detector yet.")
+        yield Paragraph(f"Drift is {MISSING}: monitoring has compared nothing of this detector yet.")
         return
-    yield Facts(
+    yield NamedValues(
         [
             ("Looked at", f"{datetime.fromtimestamp(found.computed, UTC):%Y-%m-%d %H:%M} UTC"),
             (
@@ -269,7 +291,7 @@ def drift_section(record: ModelRecord, missing: list[str]) -> Iterator[Block]:
         yield from _window(window)
 
 
-def _reference(found: Found) -> str:
+def _reference(found: DetectorFindings) -> str:
     if found.scores_from == TEST:
         return f"{found.score_rows:,} rows of its test"
     if found.scores_from == EARLIER:
@@ -277,11 +299,11 @@ def _reference(found: Found) -> str:
     return "nothing: its card has no scores, and it had decided nothing before"
 
 
-def _window(window: Window) -> Iterator[Block]:
+def _window(window: DriftWindow) -> Iterator[Block]:
     total = sum(window.rows.values())
     yield Heading(f"The last {window.days} days" if window.days > 1 else "The last day", 2)
     sources = ", ".join(f"{rows:,} of the {source}" for source, rows in sorted(window.rows.items()))
-    yield Text(
+    yield Paragraph(
         f"{total:,} decisions{f' ({sources})' if sources else ''}, {window.looked_at:,} of them looked at."
     )
     compared = [*([] if window.score is None else [window.score]), *window.columns[:WORST]]
@@ -295,12 +317,12 @@ def _window(window: Window) -> Iterator[Block]:
             )
             for one in compared
         ]
-        yield Table("How far it is from the reference", ["What", "PSI", "KS", "Rows"], rows, [1, 2, 3])
+        yield TypesetTable("How far it is from the reference", ["What", "PSI", "KS", "Rows"], rows, [1, 2, 3])
     if window.score is not None and window.score.psi is not None:
         yield _shares(window.score)
 
 
-def _shares(score: Compared) -> Chart:
+def _shares(score: ComparedColumn) -> Chart:
     names = [f"≤{edge:.2g}" for edge in score.edges] + [f">{score.edges[-1]:.2g}" if score.edges else "all"]
     words = "Shares of the scores, then and now: " + "; ".join(
         f"{name} {in_percent(then)} then, {in_percent(now)} now"
@@ -316,9 +338,9 @@ def use_section(record: ModelRecord, missing: list[str]) -> Iterator[Block]:
     counts = record.decisions
     if not counts or not counts["rows"]:
         missing.append("decisions: it has decided nothing that is in the ledger")
-        yield Text("It has decided nothing that is in the ledger.")
+        yield Paragraph("It has decided nothing that is in the ledger.")
         return
-    yield Facts(
+    yield NamedValues(
         [
             (
                 "Decisions",
@@ -342,13 +364,13 @@ def approvals_section(record: ModelRecord, missing: list[str]) -> Iterator[Block
     yield Heading("Approvals")
     standing = record.standing
     if standing.said_by is None:
-        approved = standing.state is State.APPROVED
+        approved = standing.state is DetectorState.APPROVED
         ships = "It ships with the product, whose detectors are approved without a word of this installation."
-        yield Text(ships if approved else "Nobody has said anything of it.")
+        yield Paragraph(ships if approved else "Nobody has said anything of it.")
         missing.append("an approval by somebody of this installation")
     else:
         when = MISSING if standing.said is None else f"{standing.said:%Y-%m-%d %H:%M} UTC"
-        yield Facts([("State", standing.state.value), ("Said by", standing.said_by), ("When", when)])
+        yield NamedValues([("State", standing.state.value), ("Said by", standing.said_by), ("When", when)])
     if record.promotions:
         rows = [
             (
@@ -361,7 +383,7 @@ def approvals_section(record: ModelRecord, missing: list[str]) -> Iterator[Block
             )
             for row in record.promotions
         ]
-        yield Table("Promotions", ["Promoted", "In the place of", "Said", "Taken back"], rows)
+        yield TypesetTable("Promotions", ["Promoted", "In the place of", "Said", "Taken back"], rows)
     if record.events:
         lines = [
             (
@@ -371,22 +393,22 @@ def approvals_section(record: ModelRecord, missing: list[str]) -> Iterator[Block
             )
             for one in record.events
         ]
-        yield Table("Lines of the audit log", ["When (UTC)", "Event", "Who"], lines)
+        yield TypesetTable("Lines of the audit log", ["When (UTC)", "Event", "Who"], lines)
     else:
-        yield Text("The audit log has no line about it.")
+        yield Paragraph("The audit log has no line about it.")
 
 
 def limits_section(record: ModelRecord, missing: Sequence[str]) -> Iterator[Block]:
     """Yield the warnings about the detector, and what is missing in this document."""
     yield Heading("Limits")
-    yield Text(NOT_A_FINDING)
+    yield Paragraph(NOT_A_FINDING)
     if record.detector.warnings:
-        yield Points(list(record.detector.warnings))
+        yield BulletList(list(record.detector.warnings))
     yield Heading("What is missing", 2)
     if missing:
-        yield Points([f"{one[:1].upper()}{one[1:]}." for one in missing])
+        yield BulletList([f"{one[:1].upper()}{one[1:]}." for one in missing])
     else:
-        yield Text("Nothing of what this document asks for.")
+        yield Paragraph("Nothing of what this document asks for.")
 
 
 def or_missing(text: str | None) -> str:

@@ -9,15 +9,15 @@ from typing import Any
 
 from screening.detectors.detector import Detector
 from screening.detectors.promotions import PromotionRow, Promotions
-from screening.detectors.states import Standing
+from screening.detectors.states import DetectorStanding
 from screening.infra.audit.log import AuditLog
 from screening.infra.database import Database
-from screening.ledger.filters import Filter
+from screening.ledger.filters import DecisionFilter
 from screening.ledger.queries.questions import Questions
 from screening.monitoring import findings
-from screening.monitoring.findings import Found
+from screening.monitoring.findings import DetectorFindings
 from screening.scoring.applied_thresholds import AppliedThresholds
-from screening.scoring.thresholds import Limits
+from screening.scoring.thresholds import Thresholds
 from screening.settings import Settings
 
 EVENTS = (
@@ -41,8 +41,8 @@ class ModelRecord:
     """All that is known of one detector."""
 
     detector: Detector
-    standing: Standing
-    found: Found | None
+    standing: DetectorStanding
+    found: DetectorFindings | None
     """Latest findings of monitoring about this fingerprint; ``None`` where it hasn't."""
     limit: float | None
     """The operator's limit of drift; ``None`` where it isn't watched."""
@@ -52,12 +52,17 @@ class ModelRecord:
     """In which it took part, the latest first."""
     events: Sequence[Mapping[str, Any]]
     """Lines of the audit log about it, the latest first, at most :data:`MOST_EVENTS`."""
-    limits: Limits
+    limits: Thresholds
     """At which this installation flags, and stops without a look."""
 
 
 def record_of(
-    detector: Detector, standing: Standing, *, settings: Settings, database: Database, questions: Questions
+    detector: Detector,
+    standing: DetectorStanding,
+    *,
+    settings: Settings,
+    database: Database,
+    questions: Questions,
 ) -> ModelRecord:
     """Read what is on record.
 
@@ -65,7 +70,7 @@ def record_of(
         TooMuch: the ledger didn't answer in time.
     """
     found = findings.of(database, detector.name)
-    chosen = Filter(detector=detector.name, fingerprint=detector.fingerprint)
+    chosen = DecisionFilter(detector=detector.name, fingerprint=detector.fingerprint)
     rows = questions.ask(_COUNTS, chosen).rows
     return ModelRecord(
         detector=detector,

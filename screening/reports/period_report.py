@@ -9,9 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 from screening.ledger import money
 from screening.ledger.fields import ENTITIES
-from screening.ledger.filters import Filter, Interval, amounts
+from screening.ledger.filters import DecisionFilter, TrendInterval, amounts
 from screening.reports import svg_charts
-from screening.reports.typeset import Block, Chart, Facts, Heading, Table, Text, accessible_pdf
+from screening.reports.typeset import (
+    Block,
+    Chart,
+    Heading,
+    NamedValues,
+    Paragraph,
+    TypesetTable,
+    accessible_pdf,
+)
 
 if TYPE_CHECKING:
     from screening.ledger.queries.questions import Questions
@@ -34,7 +42,7 @@ class PeriodFigures:
     total: Mapping[str, int]
     sums: Sequence[Mapping[str, Any]]
     """For each currency ``currency``, ``amount`` and ``fraud_amount``, as people write them."""
-    interval: Interval
+    interval: TrendInterval
     trend: Sequence[tuple[datetime, int, int]]
     """Its beginning, transactions, flagged ones."""
     detectors: Sequence[tuple[str, int, int]]
@@ -43,7 +51,7 @@ class PeriodFigures:
     time_basis: str
 
 
-def figures(questions: Questions, chosen: Filter, *, most_rows: int) -> PeriodFigures:
+def figures(questions: Questions, chosen: DecisionFilter, *, most_rows: int) -> PeriodFigures:
     """Ask for a period.
 
     Args:
@@ -58,7 +66,13 @@ def figures(questions: Questions, chosen: Filter, *, most_rows: int) -> PeriodFi
         raise ValueError("a period has a start and an end")
     summary = questions.summary(chosen)
     days = (chosen.end - chosen.start) / timedelta(days=1)
-    interval = Interval.DAY if days <= BY_DAY else Interval.WEEK if days <= BY_WEEK else Interval.MONTH
+    interval = (
+        TrendInterval.DAY
+        if days <= BY_DAY
+        else TrendInterval.WEEK
+        if days <= BY_WEEK
+        else TrendInterval.MONTH
+    )
     trend: dict[Any, tuple[int, int]] = {}
     for row in questions.trends(chosen, interval).rows:
         every, cases = trend.get(row["period"], (0, 0))
@@ -83,7 +97,7 @@ def figures(questions: Questions, chosen: Filter, *, most_rows: int) -> PeriodFi
     )
 
 
-def _grouped(questions: Questions, name: str, chosen: Filter) -> list[tuple[str, int, int]]:
+def _grouped(questions: Questions, name: str, chosen: DecisionFilter) -> list[tuple[str, int, int]]:
     found: dict[str, tuple[int, int]] = {}
     for row in questions.by(name, chosen).rows:
         if row[name] is not None:
@@ -93,7 +107,7 @@ def _grouped(questions: Questions, name: str, chosen: Filter) -> list[tuple[str,
     return [(value, *counts) for value, counts in ordered[:MOST_GROUPS]]
 
 
-def _flagged(questions: Questions, chosen: Filter, most: int) -> list[dict[str, Any]]:
+def _flagged(questions: Questions, chosen: DecisionFilter, most: int) -> list[dict[str, Any]]:
     query = (
         "SELECT origin, number, source, moment, detector, probability, amount, currency, known, fraud_type, reasons, "
         f"{', '.join(ENTITIES)} FROM chosen WHERE flagged "
@@ -116,9 +130,9 @@ def period_pdf(found: PeriodFigures, *, whose: str, author: str, made: datetime)
 
 
 def _parts(found: PeriodFigures, whose: str) -> Iterator[Block]:
-    yield Facts([(what, str(value)) for what, value in summary(found, whose)])
+    yield NamedValues([(what, str(value)) for what, value in summary(found, whose)])
     if not found.total["transactions"]:
-        yield Text("No decision falls into this period.")
+        yield Paragraph("No decision falls into this period.")
         return
     yield Heading(f"By {found.interval.value}")
     most = max(found.trend, key=lambda each: each[1])
@@ -144,7 +158,7 @@ def _parts(found: PeriodFigures, whose: str) -> Iterator[Block]:
     if found.flagged:
         yield Heading("Flagged decisions")
         if found.total["flagged"] > len(found.flagged):
-            yield Text(
+            yield Paragraph(
                 f"The latest {len(found.flagged)} of {found.total['flagged']:,}; the workbook has more.",
                 soft=True,
             )
@@ -163,7 +177,7 @@ def _parts(found: PeriodFigures, whose: str) -> Iterator[Block]:
             for row in found.flagged
         ]
         heads = ["When (UTC)", "Detector", "Probability", "Amount", "Who", "Known as", "Strongest reason"]
-        yield Table("The latest first", heads, lines, [2, 3], [2, 1.4, 1.6, 1.5, 2.6, 1.2, 3.2])
+        yield TypesetTable("The latest first", heads, lines, [2, 3], [2, 1.4, 1.6, 1.5, 2.6, 1.2, 3.2])
 
 
 def summary(found: PeriodFigures, whose: str) -> Iterator[tuple[str, object]]:
@@ -193,7 +207,7 @@ def _counts(words: str, rows: Sequence[tuple[str, int, int]]) -> Block:
     lines = [
         [name, f"{every:,}", f"{cases:,}", f"{100 * cases / every:.2f} %"] for name, every, cases in rows
     ]
-    return Table(
+    return TypesetTable(
         f"Decisions by {words.lower()}",
         [words, "Transactions", "Flagged", "Share"],
         lines,

@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING
 
 from screening.ledger import money
 from screening.ledger.fields import ENTITIES
-from screening.ledger.filters import Filter
+from screening.ledger.filters import DecisionFilter
 from screening.reports.period_report import GROUPED, PeriodFigures, day, last_day, summary
 from screening.reports.sheets import Workbook
 
@@ -72,10 +72,10 @@ _FILES = (
 class _Part:
     """A part of a period, and how many decisions it has."""
 
-    chosen: Filter
+    chosen: DecisionFilter
     rows: int
 
-    def asked(self, query: str) -> tuple[Filter, str]:
+    def asked(self, query: str) -> tuple[DecisionFilter, str]:
         """Return the question of this part: in the order of time; too many of one second, as they are kept."""
         return self.chosen, query + (_ORDER if self.rows <= MOST_SORTED else "")
 
@@ -84,7 +84,7 @@ def write_period(
     file: IO[bytes],
     found: PeriodFigures,
     questions: Questions,
-    chosen: Filter,
+    chosen: DecisionFilter,
     *,
     whole: bool,
     files: Callable[[str], tuple[str, int] | None],
@@ -100,7 +100,7 @@ def write_period(
         found: the figures of the period.
         questions: of the ledger.
         chosen: the period, and whose decisions.
-        whole: whether all decisions, and their reasons, stand in it; else only the flagged ones, up to
+        whole: whether all decisions, and their reasons, appear in it; else only the flagged ones, up to
             :data:`MOST_FLAGGED`.
         files: takes the id of a screening; gives its file's name and how many of its rows couldn't be read.
         whose: of whose decisions it tells, in words.
@@ -151,7 +151,7 @@ def write_period(
             table.rows(_files(questions, chosen, files))
 
 
-def cut(questions: Questions, chosen: Filter) -> Iterator[_Part]:
+def cut(questions: Questions, chosen: DecisionFilter) -> Iterator[_Part]:
     """Cut a period into parts of not too many rows, as far as no single second has more."""
     start, end, count = None, None, 0
     for begins, ends, rows in _counted(questions, chosen):
@@ -163,7 +163,7 @@ def cut(questions: Questions, chosen: Filter) -> Iterator[_Part]:
         yield _Part(between(chosen, start, end), count)
 
 
-def _counted(questions: Questions, chosen: Filter) -> Iterator[tuple[datetime, datetime, int]]:
+def _counted(questions: Questions, chosen: DecisionFilter) -> Iterator[tuple[datetime, datetime, int]]:
     """Count by the hour, and an hour that has more rows than a part by the second: beginning, end and rows of each."""
     for hour, rows in _by_period(questions, chosen, "hour"):
         end = hour + timedelta(hours=1)
@@ -174,18 +174,18 @@ def _counted(questions: Questions, chosen: Filter) -> Iterator[tuple[datetime, d
             yield second, second + timedelta(seconds=1), some
 
 
-def _by_period(questions: Questions, chosen: Filter, period: str) -> list[tuple[datetime, int]]:
+def _by_period(questions: Questions, chosen: DecisionFilter, period: str) -> list[tuple[datetime, int]]:
     query = f"SELECT date_trunc('{period}', moment) AS period, count(*) AS rows FROM chosen GROUP BY ALL ORDER BY ALL"
     return [(row["period"].replace(tzinfo=UTC), row["rows"]) for row in questions.ask(query, chosen).rows]
 
 
-def between(chosen: Filter, start: datetime, end: datetime) -> Filter:
+def between(chosen: DecisionFilter, start: datetime, end: datetime) -> DecisionFilter:
     """Return what is chosen of a part: a period may begin and end within an hour."""
     return replace(chosen, start=max(start, chosen.start or start), end=min(end, chosen.end or end))
 
 
 def _files(
-    questions: Questions, chosen: Filter, files: Callable[[str], tuple[str, int] | None]
+    questions: Questions, chosen: DecisionFilter, files: Callable[[str], tuple[str, int] | None]
 ) -> Sequence[Sequence[object]]:
     rows = []
     for _, batch in questions.in_parts(chosen, [(chosen, _FILES)], rows=BATCH):

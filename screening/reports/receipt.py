@@ -17,7 +17,7 @@ import numpy as np
 from screening.detectors.detector import Detector
 from screening.detectors.provenance import Provenance
 from screening.detectors.registry import Detectors
-from screening.detectors.vectorizer import Seen
+from screening.detectors.vectorizer import History
 from screening.errors import ScreeningError
 from screening.ledger.fields import RULES_MARK
 from screening.ledger.identity import TransactionId
@@ -28,8 +28,8 @@ from screening.rules.ruleset import RuleBook, RuleSet
 from screening.scoring.score import Probabilities, score
 from screening.settings import Settings
 from screening.uploads.replaying import transaction_of
-from screening.uploads.screenings import History, Screening
-from screening.uploads.upload_folder import Folder
+from screening.uploads.screenings import Screening, Screenings
+from screening.uploads.upload_folder import UploadFolder
 
 # Probabilities of the same net may differ so much: rows that are scored together are summed in another order.
 SAME = 1e-6
@@ -52,12 +52,12 @@ class Receipt:
     input: str | None
     """Of the transaction as it came, or of the file that it came in."""
     segment: str | None
-    """The name of the segment that the row stands in; ``None`` while it waits to be sealed."""
+    """The name of the segment that the row appears in; ``None`` while it waits to be sealed."""
     segment_hash: str | None
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class ReceiptComparison:
     """One thing that has to be the same."""
 
     what: str
@@ -69,10 +69,10 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
-class Replayed:
+class ReplayedDecision:
     """Result of scoring a transaction again."""
 
-    checks: Sequence[Check]
+    checks: Sequence[ReceiptComparison]
 
     @property
     def same(self) -> bool:
@@ -81,13 +81,13 @@ class Replayed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Desk:
+class ReceiptServices:
     """Services that receipts are written with."""
 
     settings: Settings
     ledger: Ledger
     detectors: Detectors
-    history: History
+    screenings: Screenings
     rules: RuleBook
     provenance: Provenance
     probabilities: Probabilities
@@ -116,7 +116,7 @@ class Desk:
             segment_hash=None if segment is None else segment.sha256,
         )
 
-    def replay(self, receipt: Receipt, seen: Callable[[Detector], Seen]) -> Replayed:
+    def replay(self, receipt: Receipt, seen: Callable[[Detector], History]) -> ReplayedDecision:
         """Score a transaction again with the very artefacts, and hold all of it against its receipt.
 
         Args:
@@ -129,10 +129,10 @@ class Desk:
         detector, found = self._artefacts(receipt)
         checks += found
         if detector is None:
-            return Replayed(checks)
+            return ReplayedDecision(checks)
         rules, found = self._rules(receipt, detector)
         checks += found
-        return Replayed([*checks, *self._scored(receipt, detector, seen(detector), rules)])
+        return ReplayedDecision([*checks, *self._scored(receipt, detector, seen(detector), rules)])
 
     def _input(self, row: dict[str, Any]) -> str | None:
         if row["values"] is not None:
@@ -141,33 +141,33 @@ class Desk:
         return None if screening is None else screening.sha256
 
     def _screening(self, row: dict[str, Any]) -> Screening | None:
-        return self.history.get(row["screening"]) if row["screening"] else None
+        return self.screenings.get(row["screening"]) if row["screening"] else None
 
-    def _segment(self, receipt: Receipt) -> Check:
+    def _segment(self, receipt: Receipt) -> ReceiptComparison:
         """Hold the segment of the row, with its values, against the manifest."""
         what = "Row in the ledger"
         if receipt.segment is None:
-            return Check(what, "", "", same=True, why="It waits to be sealed into a segment.")
+            return ReceiptComparison(what, "", "", same=True, why="It waits to be sealed into a segment.")
         written = str(receipt.segment_hash)
         return _hashed(what, written, self.ledger.segments.path(receipt.segment).open)
 
-    def _file(self, receipt: Receipt) -> Check:
+    def _file(self, receipt: Receipt) -> ReceiptComparison:
         what, screening = "File", self._screening(receipt.row)
         if screening is None or screening.sha256 is None:
-            return Check(what, "", "", same=None, why="Its screening was deleted.")
-        folder = Folder.kept(self.settings.instance, screening.id)
+            return ReceiptComparison(what, "", "", same=None, why="Its screening was deleted.")
+        folder = UploadFolder.kept(self.settings.instance, screening.id)
         if folder.tokens.exists():
             why = "Card numbers in it were replaced, and the upload wasn't kept."
-            return Check(what, screening.sha256, "", same=None, why=why)
+            return ReceiptComparison(what, screening.sha256, "", same=None, why=why)
         return _hashed(what, screening.sha256, folder.arriving.open)
 
-    def _artefacts(self, receipt: Receipt) -> tuple[Detector | None, list[Check]]:
+    def _artefacts(self, receipt: Receipt) -> tuple[Detector | None, list[ReceiptComparison]]:
         """Return the detector if it is the very one, and what was held against each other."""
         name, was = receipt.row["detector"], receipt.row["fingerprint"]
         try:
             detector = self.detectors.get(name)
         except ScreeningError as problem:
-            return None, [Check("Detector", was, "", same=False, why=problem.what)]
+            return None, [ReceiptComparison("Detector", was, "", same=False, why=problem.what)]
         checks = []
         for what, noted, now in (
             ("Net", receipt.net, detector.model_sha256),
@@ -175,30 +175,38 @@ class Desk:
         ):
             if noted is not None:
                 checks.append(
-                    Check(what, noted, now, same=noted == now, why="" if noted == now else "Other bytes.")
+                    ReceiptComparison(
+                        what, noted, now, same=noted == now, why="" if noted == now else "Other bytes."
+                    )
                 )
         same = detector.fingerprint == was
-        why = "" if same else "It was trained anew since; that one can't score this again."
-        checks.append(Check("Detector's fingerprint", was, detector.fingerprint, same=same, why=why))
+        why = "" if same else "It was trained again since; that one can't score this again."
+        checks.append(
+            ReceiptComparison("Detector's fingerprint", was, detector.fingerprint, same=same, why=why)
+        )
         return detector if same else None, checks
 
-    def _rules(self, receipt: Receipt, detector: Detector) -> tuple[RuleSet | None, list[Check]]:
+    def _rules(self, receipt: Receipt, detector: Detector) -> tuple[RuleSet | None, list[ReceiptComparison]]:
         """Return the rules as they were, if all of them and their lists can be had."""
         if receipt.rules is None:
             return RuleSet(self.rules.of(detector).known), []
         noted = self.provenance.of(receipt.rules)
         if noted is None:
-            return None, [Check("Rules", receipt.rules, "", same=None, why="What they said wasn't noted.")]
+            return None, [
+                ReceiptComparison("Rules", receipt.rules, "", same=None, why="What they said wasn't noted.")
+            ]
         rules = self.rules.again(detector, noted.told)
         if rules.mark == receipt.rules:
-            return rules, [Check("Rules", receipt.rules, rules.mark, same=True)]
+            return rules, [ReceiptComparison("Rules", receipt.rules, rules.mark, same=True)]
         was, now = noted.told["lists"], rules.told.get("lists", {})
         changed = sorted(name for name in was if was[name] != now.get(name))
         listed = ", ".join(changed)
         why = f"Lists have changed since: {listed}." if changed else "One can't be read any more."
-        return None, [Check("Rules", receipt.rules, rules.mark, same=False, why=why)]
+        return None, [ReceiptComparison("Rules", receipt.rules, rules.mark, same=False, why=why)]
 
-    def _scored(self, receipt: Receipt, detector: Detector, seen: Seen, rules: RuleSet | None) -> list[Check]:
+    def _scored(
+        self, receipt: Receipt, detector: Detector, seen: History, rules: RuleSet | None
+    ) -> list[ReceiptComparison]:
         row = receipt.row
         was = row["probability"]
         try:
@@ -211,24 +219,24 @@ class Desk:
                 explain=False,
             )
         except ScreeningError as problem:
-            return [Check("Probability", repr(was), "", same=None, why=problem.what)]
+            return [ReceiptComparison("Probability", repr(was), "", same=None, why=problem.what)]
         now = float(scored.probabilities[0])
         same = abs(now - was) <= SAME
         looks = detector.vectorizer.looks_back
         why = (
             "" if same else "Its past has changed since." if looks else "The same bytes gave another number."
         )
-        checks = [Check("Probability", repr(was), repr(now), same=same, why=why)]
+        checks = [ReceiptComparison("Probability", repr(was), repr(now), same=same, why=why)]
         if rules is not None:
             checks += self._flagged(receipt, rules, now)
         return checks
 
-    def _flagged(self, receipt: Receipt, rules: RuleSet, now: float) -> list[Check]:
+    def _flagged(self, receipt: Receipt, rules: RuleSet, now: float) -> list[ReceiptComparison]:
         row = receipt.row
         net = bool(np.float32(now) >= np.float32(row["threshold"]))
         if not rules.mark:
             return [
-                Check(
+                ReceiptComparison(
                     "Flagged", yes_or_no(flag=row["flagged"]), yes_or_no(flag=net), same=net == row["flagged"]
                 )
             ]
@@ -240,7 +248,7 @@ class Desk:
         whole = self.ledger.questions.one(origin, None, facts=wanted)
         if whole is None:
             return [
-                Check(
+                ReceiptComparison(
                     "Flagged",
                     yes_or_no(flag=row["flagged"]),
                     "",
@@ -251,13 +259,13 @@ class Desk:
         verdict = asked_again(rules, whole, net=net)
         fired = sorted(row["rules"] or [])
         return [
-            Check(
+            ReceiptComparison(
                 "Rules that fired",
                 names_or_none(fired),
                 names_or_none(sorted(verdict.names)),
                 sorted(verdict.names) == fired,
             ),
-            Check(
+            ReceiptComparison(
                 "Flagged",
                 yes_or_no(flag=row["flagged"]),
                 yes_or_no(flag=verdict.flagged),
@@ -266,13 +274,13 @@ class Desk:
         ]
 
 
-def _hashed(what: str, was: str, opened: Any) -> Check:
+def _hashed(what: str, was: str, opened: Any) -> ReceiptComparison:
     try:
         with opened("rb") as file:
             now = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as problem:
-        return Check(what, was, "", same=None, why=f"It can't be read: {problem.strerror}.")
-    return Check(what, was, now, same=was == now, why="" if was == now else "Other bytes.")
+        return ReceiptComparison(what, was, "", same=None, why=f"It can't be read: {problem.strerror}.")
+    return ReceiptComparison(what, was, now, same=was == now, why="" if was == now else "Other bytes.")
 
 
 def yes_or_no(*, flag: bool) -> str:

@@ -16,7 +16,7 @@ from screening.infra.audit.log import AuditLog
 from screening.infra.database import Base, Database
 from screening.infra.job_queue import OWNER_LENGTH, UtcDateTime, new_id, now
 from screening.infra.wake_signal import Signals
-from screening.reports.documents import What, new_document
+from screening.reports.documents import DocumentSubject, new_document
 
 LOOK_SECONDS = 20.0
 """Seconds between two looks whether a report is due."""
@@ -32,7 +32,7 @@ class BadSchedule(ScreeningError):
     title = "This schedule can't be kept"
 
 
-class Every(StrEnum):
+class ReportInterval(StrEnum):
     """Intervals between reports."""
 
     DAY = "day"
@@ -43,9 +43,9 @@ class Every(StrEnum):
     def begin(self, moment: datetime) -> datetime:
         """Return when the period of a moment began, in UTC."""
         day = moment.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-        if self is Every.DAY:
+        if self is ReportInterval.DAY:
             return day
-        return day - timedelta(days=day.weekday()) if self is Every.WEEK else day.replace(day=1)
+        return day - timedelta(days=day.weekday()) if self is ReportInterval.WEEK else day.replace(day=1)
 
     def next(self, begin: datetime) -> datetime:
         """Return when the period after the one that began then begins."""
@@ -67,7 +67,7 @@ class Schedule(Base):
 
 
 @dataclass(frozen=True, slots=True)
-class Due:
+class DueReport:
     """A schedule with the moment from which its next report can be made."""
 
     schedule: Schedule
@@ -97,11 +97,13 @@ class Schedules:
         self._after = timedelta(hours=hour)
         self._look_at = 0.0
 
-    def all(self) -> Sequence[Due]:
+    def all(self) -> Sequence[DueReport]:
         """Return every schedule, the oldest first."""
         with self._database.read() as session:
             found = session.scalars(select(Schedule).order_by(Schedule.created)).all()
-        return [Due(each, Every(each.every).next(each.reported) + self._after) for each in found]
+        return [
+            DueReport(each, ReportInterval(each.every).next(each.reported) + self._after) for each in found
+        ]
 
     def add(self, every: str, kind: str, owner: str) -> str:
         """Have a report made from now on, the first one of the present period; returns the schedule's id.
@@ -110,7 +112,7 @@ class Schedules:
             BadSchedule: that is no period or no kind of file.
             Conflict: there is the same one already, or there are too many.
         """
-        if every not in set(Every) or kind not in {"pdf", "xlsx"}:
+        if every not in set(ReportInterval) or kind not in {"pdf", "xlsx"}:
             raise BadSchedule(
                 "A schedule takes a period (day, week, month) and a kind of file (pdf, xlsx).",
                 remedy="Choose them from the lists.",
@@ -122,7 +124,7 @@ class Schedules:
             kind=kind,
             owner=owner,
             created=present,
-            reported=Every(every).begin(present),
+            reported=ReportInterval(every).begin(present),
         )
         with self._database.write() as session:
             known = session.scalars(select(Schedule)).all()
@@ -168,14 +170,14 @@ class Schedules:
         made = []
         with self._database.write() as session:
             for schedule in session.scalars(select(Schedule).with_for_update()):
-                every, start = Every(schedule.every), schedule.reported
+                every, start = ReportInterval(schedule.every), schedule.reported
                 end = every.begin(present - self._after)
                 if end <= start:
                     continue
                 last = end - timedelta(days=1)
                 days = f"{start:%Y-%m-%d}" + (f"-to-{last:%Y-%m-%d}" if last > start else "")
                 document = new_document(
-                    What.PERIOD,
+                    DocumentSubject.PERIOD,
                     schedule.kind,
                     owner=schedule.owner,
                     created=present,

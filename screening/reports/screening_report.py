@@ -12,8 +12,16 @@ from screening.detectors.detector import Detector
 from screening.explore.who import who_of
 from screening.intake import header_of, read_records
 from screening.reports import svg_charts
-from screening.reports.typeset import Block, Chart, Facts, Heading, Table, Text, accessible_pdf
-from screening.uploads.results import Outcome
+from screening.reports.typeset import (
+    Block,
+    Chart,
+    Heading,
+    NamedValues,
+    Paragraph,
+    TypesetTable,
+    accessible_pdf,
+)
+from screening.uploads.results import ScreeningOutcome
 from screening.uploads.screenings import Screening
 
 MOST_ROWS = 500
@@ -22,7 +30,7 @@ MOST_PROBLEMS = 50
 
 
 def screening_pdf(
-    screening: Screening, found: Outcome, detector: Detector | None, *, author: str, made: datetime
+    screening: Screening, found: ScreeningOutcome, detector: Detector | None, *, author: str, made: datetime
 ) -> bytes:
     """Return the report as PDF.
 
@@ -37,11 +45,11 @@ def screening_pdf(
     return accessible_pdf(name, author, list(parts_of(screening, found, detector)), made)
 
 
-def parts_of(screening: Screening, found: Outcome, detector: Detector | None) -> Iterator[Block]:
+def parts_of(screening: Screening, found: ScreeningOutcome, detector: Detector | None) -> Iterator[Block]:
     """Yield the blocks of the document, in their order."""
-    yield Facts([(what, str(value)) for what, value in summary_rows(screening, found)])
+    yield NamedValues([(what, str(value)) for what, value in summary_rows(screening, found)])
     for text in screening.notes or []:
-        yield Text(text, soft=True)
+        yield Paragraph(text, soft=True)
     yield Heading("Score distribution")
     bins = found.histogram()
     rows = [
@@ -61,14 +69,14 @@ def parts_of(screening: Screening, found: Outcome, detector: Detector | None) ->
         f"between {highest[0]:.2f} and {highest[1]:.2f}; {sum(each[3] for each in bins):,} are flagged.",
         caption="Rows by probability of fraud, on a logarithmic scale; flagged ones in red.",
     )
-    yield Table("The same in numbers", ["Probability", "Rows", "Flagged"], rows, [1, 2])
+    yield TypesetTable("The same in numbers", ["Probability", "Rows", "Flagged"], rows, [1, 2])
     yield from labels_section(screening)
     yield from flagged_section(screening, found, detector)
     yield from unreadable_section(screening, found)
     yield from detector_section(screening, detector)
 
 
-def summary_rows(screening: Screening, found: Outcome) -> Iterator[tuple[str, object]]:
+def summary_rows(screening: Screening, found: ScreeningOutcome) -> Iterator[tuple[str, object]]:
     """Yield the facts about a screening, each with its name."""
     yield "File", screening.filename
     yield "File's SHA-256", screening.sha256 or ""
@@ -99,20 +107,22 @@ def labels_section(screening: Screening) -> Iterator[Block]:
             f"{quality['true_negatives']:,} correctly passed",
         ],
     ]
-    yield Table("Flags and labels", ["Label", "Flagged", "Not flagged"], rows, [1, 2], [1, 1, 1])
+    yield TypesetTable("Flags and labels", ["Label", "Flagged", "Not flagged"], rows, [1, 2], [1, 1, 1])
     figures = [("Hit rate (precision)", "precision"), ("Catch rate (recall)", "recall")]
     said = [f"{words} {100 * quality[key]:.1f} %" for words, key in figures if quality.get(key) is not None]
     if said:
-        yield Text("; ".join(said) + ".")
+        yield Paragraph("; ".join(said) + ".")
 
 
-def flagged_section(screening: Screening, found: Outcome, detector: Detector | None) -> Iterator[Block]:
+def flagged_section(
+    screening: Screening, found: ScreeningOutcome, detector: Detector | None
+) -> Iterator[Block]:
     """Yield the strongest flagged rows with their reasons."""
     if not screening.flagged:
         return
     yield Heading("Flagged transactions")
     if screening.flagged > MOST_ROWS:
-        yield Text(
+        yield Paragraph(
             f"The {MOST_ROWS} most probable of {screening.flagged:,}. flagged.csv of this screening has all.",
             soft=True,
         )
@@ -137,7 +147,9 @@ def flagged_section(screening: Screening, found: Outcome, detector: Detector | N
         *("Id" if kind == "id" else kind.capitalize() for kind, _ in who),
         "Reasons",
     ]
-    yield Table("The most probable first", heads, rows, [0, 1, 2], [1.1, 1.7, 1.4, *(1.7 for _ in who), 6.5])
+    yield TypesetTable(
+        "The most probable first", heads, rows, [0, 1, 2], [1.1, 1.7, 1.4, *(1.7 for _ in who), 6.5]
+    )
 
 
 def _cell(header: Sequence[str], record: Sequence[str], name: str) -> str:
@@ -145,21 +157,23 @@ def _cell(header: Sequence[str], record: Sequence[str], name: str) -> str:
     return record[place] if place < len(record) else ""
 
 
-def unreadable_section(screening: Screening, found: Outcome) -> Iterator[Block]:
+def unreadable_section(screening: Screening, found: ScreeningOutcome) -> Iterator[Block]:
     """Yield the rows that couldn't be read."""
     if not screening.set_aside:
         return
     yield Heading("Unreadable rows")
     shown = found.problems[:MOST_PROBLEMS]
     if screening.set_aside > len(shown):
-        yield Text(
+        yield Paragraph(
             f"The first {len(shown)} of {screening.set_aside:,}. rejected.csv of this screening has all.",
             soft=True,
         )
     rows = [
         [f"{one['row']:,}", one["column"] or "", str(one["value"] or ""), one["problem"]] for one in shown
     ]
-    yield Table("In the order of the file", ["Row", "Column", "Value", "Problem"], rows, [0], [1, 2, 2, 4])
+    yield TypesetTable(
+        "In the order of the file", ["Row", "Column", "Value", "Problem"], rows, [0], [1, 2, 2, 4]
+    )
 
 
 def _blocking(screening: Screening) -> list[tuple[str, object]]:
@@ -183,13 +197,13 @@ def detector_section(screening: Screening, detector: Detector | None) -> Iterato
         *_blocking(screening),
     ]
     if detector is None:
-        pairs.append(("State", "It isn't here any more, or was trained anew since."))
+        pairs.append(("State", "It isn't here any more, or was trained again since."))
     elif detector.card is not None and detector.card.metrics.doubt:
         pairs.append(("Doubt", detector.card.metrics.doubt))
-    yield Facts([(what, str(value)) for what, value in pairs])
+    yield NamedValues([(what, str(value)) for what, value in pairs])
     for warning in detector.warnings if detector else ():
-        yield Text(warning, soft=True)
-    yield Text(
+        yield Paragraph(warning, soft=True)
+    yield Paragraph(
         "A probability is what the detector gives a transaction, calibrated on its test data. A flag is a reason to "
         "look, not a finding of fraud; transactions that aren't flagged can be fraud all the same. The same file, "
         "detector, earlier files and threshold give the same flags again.",

@@ -10,9 +10,9 @@ import numpy as np
 
 from screening.intake import all_records, header_of, read_records
 from screening.intake.output import CutOff
-from screening.reports.sheets import Table, Workbook
+from screening.reports.sheets import SheetTable, Workbook
 from screening.uploads import exports
-from screening.uploads.results import Outcome
+from screening.uploads.results import ScreeningOutcome
 from screening.uploads.screenings import Screening
 
 ROWS_AT_ONCE = 4000
@@ -22,7 +22,13 @@ Progress = Callable[[float, str], None]
 
 
 def write_screening(
-    file: IO[bytes], screening: Screening, found: Outcome, *, author: str, made: datetime, progress: Progress
+    file: IO[bytes],
+    screening: Screening,
+    found: ScreeningOutcome,
+    *,
+    author: str,
+    made: datetime,
+    progress: Progress,
 ) -> None:
     """Write the workbook; of the rows never more than some thousand are in memory.
 
@@ -65,7 +71,9 @@ def write_screening(
             _cleaning(table, screening, found)
 
 
-def write_flagged(table: Table, found: Outcome, rows: np.ndarray[Any, Any], width: int) -> Iterator[int]:
+def write_flagged(
+    table: SheetTable, found: ScreeningOutcome, rows: np.ndarray[Any, Any], width: int
+) -> Iterator[int]:
     """Write the flagged rows into a sheet, and yield how many are done."""
     for begin in range(0, len(rows), ROWS_AT_ONCE):
         some = rows[begin : begin + ROWS_AT_ONCE]
@@ -82,7 +90,7 @@ def write_flagged(table: Table, found: Outcome, rows: np.ndarray[Any, Any], widt
         yield begin + len(some)
 
 
-def _all(table: Table, found: Outcome, width: int) -> Iterator[int]:
+def _all(table: SheetTable, found: ScreeningOutcome, width: int) -> Iterator[int]:
     done, total = 0, len(found.probability)
     flagged = found.flagged
     for records in all_records(found.canonical, ROWS_AT_ONCE):
@@ -117,7 +125,7 @@ def columns_of_records(records: Sequence[Sequence[str]], width: int) -> list[lis
     return [list(column) for column in zip(*even, strict=True)]
 
 
-def _reasons(table: Table, found: Outcome, rows: np.ndarray[Any, Any]) -> None:
+def _reasons(table: SheetTable, found: ScreeningOutcome, rows: np.ndarray[Any, Any]) -> None:
     lines = [
         (row + 1, format(float(found.probability[row]), ".9g"), place, reason)
         for row in rows.tolist()
@@ -127,7 +135,7 @@ def _reasons(table: Table, found: Outcome, rows: np.ndarray[Any, Any]) -> None:
     table.rows(lines)
 
 
-def _cleaning(table: Table, screening: Screening, found: Outcome) -> None:
+def _cleaning(table: SheetTable, screening: Screening, found: ScreeningOutcome) -> None:
     names: dict[str, str] = found.meta.get("columns", {})
     table.rows([("", "", "", note) for note in screening.notes or ()])
     table.rows([("", theirs, "", f"is read as {ours}") for ours, theirs in names.items() if ours != theirs])

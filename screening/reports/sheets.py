@@ -30,7 +30,7 @@ LEVEL = 3
 MOST_NAME = 31
 """Characters of a sheet's name."""
 TEXT, BOLD, QUOTED = 0, 1, 2
-"""Styles of cells, as they stand in ``styles.xml``."""
+"""Styles of cells, as they appear in ``styles.xml``."""
 
 EMPTY = "<c/>"
 OPEN_TEXT = '<c t="inlineStr"><is><t xml:space="preserve">'
@@ -67,7 +67,7 @@ class Workbook:
             self._finish()
         self._zip.close()
 
-    def table(self, name: str, heads: Sequence[str], widths: Sequence[float] = ()) -> Table:
+    def table(self, name: str, heads: Sequence[str], widths: Sequence[float] = ()) -> SheetTable:
         """Return a table that goes on to further sheets, with its heads repeated, where one is full.
 
         Args:
@@ -75,7 +75,7 @@ class Workbook:
             heads: of the columns; without any the first column is bold instead.
             widths: of the first columns, in characters; the others have the usual one.
         """
-        return Table(self, name, heads, widths)
+        return SheetTable(self, name, heads, widths)
 
     @contextmanager
     def sheet(self, name: str) -> Iterator[IO[bytes]]:
@@ -115,7 +115,7 @@ class Workbook:
             self._zip.writestr(name, text)
 
 
-class Table:
+class SheetTable:
     """Rows of one kind, in one sheet or several. A context manager, entered while no other table is.
 
     Args:

@@ -33,7 +33,7 @@ class Heading:
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class Paragraph:
     """A paragraph."""
 
     text: str
@@ -44,7 +44,7 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class NamedValues:
     """Names and values."""
 
     pairs: Sequence[tuple[str, str]]
@@ -52,7 +52,7 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
-class Points:
+class BulletList:
     """A list."""
 
     items: Sequence[str]
@@ -60,7 +60,7 @@ class Points:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class TypesetTable:
     """A table whose head is repeated on each page; columns in ``numbers`` are set to the right.
 
     ``widths`` are shares of the page's width; without them numbers take half as much as texts.
@@ -84,7 +84,7 @@ class Chart:
     kind: Literal["chart"] = field(default="chart", init=False)
 
 
-Block = Heading | Text | Facts | Points | Table | Chart
+Block = Heading | Paragraph | NamedValues | BulletList | TypesetTable | Chart
 
 
 def accessible_pdf(title: str, author: str, blocks: Sequence[Block], made: datetime) -> bytes:
@@ -121,7 +121,7 @@ def accessible_pdf(title: str, author: str, blocks: Sequence[Block], made: datet
 
 def _told(block: Block) -> dict[str, Any]:
     told = asdict(block)
-    if isinstance(block, Table):
+    if isinstance(block, TypesetTable):
         told["rows"] = [[cell[:LONGEST] for cell in row] for row in block.rows]
     return told
 

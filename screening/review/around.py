@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select
 
-from screening.explore.entities import LATEST_FIRST, ROWS, Entity, Known, look_up
+from screening.explore.entities import LATEST_FIRST, ROWS, EntityActivity, KnownEntity, look_up
 from screening.infra.database import Database
 from screening.ledger.fields import ENTITIES
-from screening.ledger.filters import Filter
+from screening.ledger.filters import DecisionFilter
 from screening.monitoring.quality import Estimate
 from screening.review.people import Reviewer, visible
-from screening.review.tables import Case, CaseState, Outcome
+from screening.review.tables import Case, CaseState, ReviewOutcome
 
 if TYPE_CHECKING:
     from screening.ledger.queries.questions import Questions
@@ -28,7 +28,7 @@ NEAR = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class LinkedEntity:
     """Somebody or something in the same transactions."""
 
     kind: str
@@ -45,11 +45,11 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
-class Around:
+class CaseSurroundings:
     """Content of the ledger about the entity of a case."""
 
-    entity: Entity
-    links: Sequence[Link]
+    entity: EntityActivity
+    links: Sequence[LinkedEntity]
     """Those first that others share and where fraud is known."""
     rows: Sequence[Mapping[str, Any]]
     """Its transactions up to the case and some after it, the latest first."""
@@ -57,7 +57,7 @@ class Around:
 
 def around(
     questions: Questions, kind: str, value: str, owner: str | None, *, moment: datetime
-) -> Around | None:
+) -> CaseSurroundings | None:
     """Return what lies around an entity; ``None`` where the ledger has it no more.
 
     Args:
@@ -73,7 +73,7 @@ def around(
     entity = look_up(questions, kind, value, owner)
     if entity is None:
         return None
-    chosen = Filter(owner=owner, entity=(kind, value))
+    chosen = DecisionFilter(owner=owner, entity=(kind, value))
     at = {"moment": moment.replace(tzinfo=None)}
     rows = questions.ask(
         f"(SELECT * FROM ({ROWS}) WHERE moment > $moment::TIMESTAMP ORDER BY moment LIMIT {AFTER}) UNION ALL "
@@ -82,15 +82,15 @@ def around(
         at,
     ).rows
     rows.sort(key=lambda row: row["moment"], reverse=True)
-    return Around(entity, _links(questions, entity, owner), rows)
+    return CaseSurroundings(entity, _links(questions, entity, owner), rows)
 
 
-def _links(questions: Questions, entity: Entity, owner: str | None) -> list[Link]:
+def _links(questions: Questions, entity: EntityActivity, owner: str | None) -> list[LinkedEntity]:
     if not entity.linked:
         return []
     kind, value = entity.kind, entity.value
     parts, given = [], {"own": value.lower()}
-    by_kind: dict[str, list[Known]] = {}
+    by_kind: dict[str, list[KnownEntity]] = {}
     for one in entity.linked:
         by_kind.setdefault(one.kind, []).append(one)
     for other, some in by_kind.items():
@@ -104,10 +104,10 @@ def _links(questions: Questions, entity: Entity, owner: str | None) -> list[Link
             f"count(DISTINCT lower({kind})) FILTER (WHERE lower({kind}) <> $own) AS others "
             f"FROM chosen WHERE {other} IN ({', '.join(names)}) GROUP BY {other}"
         )
-    found = questions.ask(" UNION ALL ".join(parts), Filter(owner=owner), given).rows
+    found = questions.ask(" UNION ALL ".join(parts), DecisionFilter(owner=owner), given).rows
     shared = {(one.kind, one.value): one.transactions for one in entity.linked}
     links = [
-        Link(
+        LinkedEntity(
             row["kind"],
             row["value"],
             shared[row["kind"], row["value"]],
@@ -123,7 +123,7 @@ def _links(questions: Questions, entity: Entity, owner: str | None) -> list[Link
 
 
 @dataclass(frozen=True, slots=True)
-class Similar:
+class SimilarCases:
     """Outcomes of decided cases that are similar to one."""
 
     outcomes: Mapping[str, int]
@@ -138,11 +138,11 @@ class Similar:
     @property
     def fraud(self) -> Estimate:
         """Of those of which it was said what they are, the share that was fraud."""
-        hits = self.outcomes.get(Outcome.FRAUD, 0)
-        return Estimate(hits, hits + self.outcomes.get(Outcome.LEGITIMATE, 0))
+        hits = self.outcomes.get(ReviewOutcome.FRAUD, 0)
+        return Estimate(hits, hits + self.outcomes.get(ReviewOutcome.LEGITIMATE, 0))
 
 
-def similar(database: Database, case: Case, who: Reviewer) -> Similar:
+def similar(database: Database, case: Case, who: Reviewer) -> SimilarCases:
     """Count decided cases of the same detector, with a probability near this one's, by their outcome."""
     lowest, highest = max(0.0, case.probability - NEAR), min(1.0, case.probability + NEAR)
     query = (
@@ -159,4 +159,4 @@ def similar(database: Database, case: Case, who: Reviewer) -> Similar:
     )
     with database.read() as session:
         found = {str(outcome): int(count) for outcome, count in session.execute(query)}
-    return Similar(found, lowest, highest)
+    return SimilarCases(found, lowest, highest)

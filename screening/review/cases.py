@@ -20,11 +20,11 @@ from screening.review.tables import (
     MOST_NOTE,
     MOST_REASON,
     WAITING,
-    Act,
     Case,
+    CaseAct,
+    CaseEvent,
+    CaseItem,
     CaseState,
-    Event,
-    Item,
     Skip,
 )
 
@@ -33,13 +33,13 @@ LOOKED_THROUGH = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Whole:
+class CaseWithItems:
     """A case with what it consists of."""
 
     case: Case
-    items: Sequence[Item]
+    items: Sequence[CaseItem]
     """The most probable first."""
-    events: Sequence[Event]
+    events: Sequence[CaseEvent]
     """The latest first."""
 
 
@@ -54,7 +54,7 @@ class Cases:
     def __init__(self, database: Database, release_minutes: int = 30) -> None:
         self.database, self._release = database, timedelta(minutes=release_minutes)
 
-    def get(self, number: int, who: Reviewer) -> Whole:
+    def get(self, number: int, who: Reviewer) -> CaseWithItems:
         """Return a case.
 
         Raises:
@@ -63,12 +63,14 @@ class Cases:
         with self.database.read() as session:
             case = seen(session, number, who)
             items = session.scalars(
-                select(Item).where(Item.case_id == number).order_by(Item.probability.desc(), Item.id)
+                select(CaseItem)
+                .where(CaseItem.case_id == number)
+                .order_by(CaseItem.probability.desc(), CaseItem.id)
             ).all()
             events = session.scalars(
-                select(Event).where(Event.case_id == number).order_by(Event.id.desc())
+                select(CaseEvent).where(CaseEvent.case_id == number).order_by(CaseEvent.id.desc())
             ).all()
-        return Whole(case, items, events)
+        return CaseWithItems(case, items, events)
 
     def take_next(self, who: Reviewer, told: Sequence[tuple[int, int]] = ()) -> Case | None:
         """Give somebody the case that waits and has the highest expected loss; ``None`` where none waits for them.
@@ -119,7 +121,7 @@ class Cases:
             require_free(case, who)
             put_back(case)
             session.merge(Skip(case_id=case.id, by=who.name, at=now()))
-            tell(session, case, who, Act.SKIPPED, note=note)
+            tell(session, case, who, CaseAct.SKIPPED, note=note)
 
     def hand_over(self, number: int, who: Reviewer, to: Reviewer, note: str = "") -> None:
         """Give a case to somebody else, who sees it from then on.
@@ -137,9 +139,11 @@ class Cases:
                     remedy="Hand it to a manager or an administrator.",
                 )
             keep_at_work(case, to.name)
-            tell(session, case, who, Act.HANDED, note=note, target=to.name)
+            tell(session, case, who, CaseAct.HANDED, note=note, target=to.name)
 
-    def escalate(self, number: int, who: Reviewer, note: str = "", *, version: int | None = None) -> Event:
+    def escalate(
+        self, number: int, who: Reviewer, note: str = "", *, version: int | None = None
+    ) -> CaseEvent:
         """Put a case among those that only managers and administrators are given.
 
         Raises:
@@ -151,7 +155,7 @@ class Cases:
             before = state_of(case)
             case.escalated = True
             put_back(case)
-            return tell(session, case, who, Act.ESCALATED, note=note, before=before)
+            return tell(session, case, who, CaseAct.ESCALATED, note=note, before=before)
 
     def note(self, number: int, who: Reviewer, note: str) -> None:
         """Keep a note, whatever the state of the case.
@@ -165,7 +169,7 @@ class Cases:
         with self.changing(number, who) as (session, case):
             if case.assignee == who.name:
                 case.taken = now()
-            tell(session, case, who, Act.NOTED, note=note)
+            tell(session, case, who, CaseAct.NOTED, note=note)
 
     def release_old(self) -> int:
         """Give cases back with which nothing was done for too long, and return how many."""
@@ -186,7 +190,7 @@ class Cases:
 
 
 def note_told(session: Session, number: int, version: int) -> None:
-    """Note that the ledger knows what a case of some version says; of a later one it has to be told anew."""
+    """Note that the ledger knows what a case of some version says; of a later one it has to be told again."""
     mine = Case.id == number
     done = session.execute(update(Case).where(mine, Case.version == version).values(untold=False))
     if isinstance(done, CursorResult) and done.rowcount == 0:
@@ -251,7 +255,7 @@ def put_back(case: Case, state: CaseState = CaseState.OPEN) -> None:
 def _take(session: Session, case: Case, who: Reviewer) -> None:
     keep_at_work(case, who.name)
     case.version += 1
-    tell(session, case, who, Act.TAKEN)
+    tell(session, case, who, CaseAct.TAKEN)
 
 
 def keep_at_work(case: Case, name: str) -> None:
@@ -266,7 +270,9 @@ def release(session: Session, after: timedelta) -> int:
         select(Case.id, Case.assignee).where(*old).limit(LOOKED_THROUGH).with_for_update(skip_locked=True)
     ).all()
     for row in rows:
-        session.add(Event(case_id=row.id, at=now(), by="", kind=Act.RELEASED.value, target=row.assignee))
+        session.add(
+            CaseEvent(case_id=row.id, at=now(), by="", kind=CaseAct.RELEASED.value, target=row.assignee)
+        )
     if not rows:
         return 0
     waiting = {"state": CaseState.OPEN.value, "waiting": True, "assignee": None, "taken": None}
@@ -276,7 +282,7 @@ def release(session: Session, after: timedelta) -> int:
     return done.rowcount if isinstance(done, CursorResult) else 0
 
 
-def tell(session: Session, case: Case, who: Reviewer, kind: Act, **more: Any) -> Event:
+def tell(session: Session, case: Case, who: Reviewer, kind: CaseAct, **more: Any) -> CaseEvent:
     """Note an act; what was written with it has no card numbers."""
     event = event_of(case, who, kind, **more)
     session.add(event)
@@ -284,11 +290,11 @@ def tell(session: Session, case: Case, who: Reviewer, kind: Act, **more: Any) ->
     return event
 
 
-def event_of(case: Case, who: Reviewer, kind: Act, **more: Any) -> Event:
+def event_of(case: Case, who: Reviewer, kind: CaseAct, **more: Any) -> CaseEvent:
     """Return the note of an act, for a session that it still has to be added to."""
     for name, most in (("note", MOST_NOTE), ("reason", MOST_REASON)):
         more[name] = masked(" ".join(str(more.get(name) or "").split()))[:most]
-    return Event(case_id=case.id, at=now(), by=who.name, kind=kind.value, **more)
+    return CaseEvent(case_id=case.id, at=now(), by=who.name, kind=kind.value, **more)
 
 
 def state_of(case: Case) -> dict[str, Any]:

@@ -33,7 +33,16 @@ from screening.review.cases import (
 )
 from screening.review.leaving import recount
 from screening.review.people import Reviewer
-from screening.review.tables import MOST_TYPE, WAITING, Act, Case, CaseState, Event, Item, Outcome
+from screening.review.tables import (
+    MOST_TYPE,
+    WAITING,
+    Case,
+    CaseAct,
+    CaseEvent,
+    CaseItem,
+    CaseState,
+    ReviewOutcome,
+)
 
 log = logging.getLogger(__name__)
 # Until then an act is taken back as if it had not been; later, a decision is corrected and both stay on
@@ -41,32 +50,32 @@ log = logging.getLogger(__name__)
 UNDO = timedelta(seconds=10)
 MOST_TOGETHER = 100
 """Cases that are decided with one click."""
-LABELS = {Outcome.FRAUD: 1, Outcome.LEGITIMATE: 0}
-CAN_BE_UNDONE = (Act.DECIDED.value, Act.CORRECTED.value, Act.ESCALATED.value)
+LABELS = {ReviewOutcome.FRAUD: 1, ReviewOutcome.LEGITIMATE: 0}
+CAN_BE_UNDONE = (CaseAct.DECIDED.value, CaseAct.CORRECTED.value, CaseAct.ESCALATED.value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
+class ReviewDecision:
     """Decision of a person on a case."""
 
-    outcome: Outcome
+    outcome: ReviewOutcome
     fraud_type: str | None = None
     reason: str = ""
     note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Decided:
+class DecidedCase:
     """Result for one case."""
 
     case: int
-    act: Act
+    act: CaseAct
     transactions: int
     told: int | None = None
     """The version of the case of which the ledger knows, where that still has to be noted."""
 
 
-class Deciding:
+class CaseDecisions:
     """Decides on cases.
 
     Args:
@@ -82,12 +91,12 @@ class Deciding:
         self,
         numbers: Sequence[int],
         who: Reviewer,
-        decision: Decision,
+        decision: ReviewDecision,
         *,
         version: int | None = None,
         only: Sequence[str] = (),
         settle: bool = True,
-    ) -> list[Decided]:
+    ) -> list[DecidedCase]:
         """Decide on some cases, all or none. One that is decided already is corrected, and keeps its trace.
 
         Args:
@@ -113,7 +122,7 @@ class Deciding:
                 f"A type of fraud has at most {MOST_TYPE} characters.", remedy="Write a shorter one."
             )
         together = secrets.token_hex(16)
-        found: list[Decided] = []
+        found: list[DecidedCase] = []
         ids = self._ids(numbers)
         earlier = self._labels.standing([one for some in ids.values() for one in some])
         with self._database.write() as session:
@@ -130,7 +139,7 @@ class Deciding:
             return found
         return [replace(each, told=self._said(each.case)) for each in found]
 
-    def settle(self, found: Sequence[Decided]) -> None:
+    def settle(self, found: Sequence[DecidedCase]) -> None:
         """Note that the ledger knows of what was decided."""
         with self._database.write() as session:
             for each in found:
@@ -149,20 +158,22 @@ class Deciding:
             return None
         return case.version
 
-    def _read(self, number: int) -> tuple[Case | None, Sequence[Item]]:
+    def _read(self, number: int) -> tuple[Case | None, Sequence[CaseItem]]:
         with self._database.read() as session:
             case = session.get(Case, number)
-            return case, session.scalars(select(Item).where(Item.case_id == number)).all()
+            return case, session.scalars(select(CaseItem).where(CaseItem.case_id == number)).all()
 
-    def _one(self, session: Session, case: Case, who: Reviewer, decision: Decision, together: str) -> Decided:
-        act, before = Act.DECIDED, state_of(case)
+    def _one(
+        self, session: Session, case: Case, who: Reviewer, decision: ReviewDecision, together: str
+    ) -> DecidedCase:
+        act, before = CaseAct.DECIDED, state_of(case)
         if case.state == CaseState.DECIDED:
             if case.escalated and not who.decides:
                 require_free(case, who)
-            act = Act.CORRECTED
+            act = CaseAct.CORRECTED
         else:
             require_free(case, who)
-        if decision.outcome == Outcome.FRAUD:
+        if decision.outcome == ReviewOutcome.FRAUD:
             case.fraud_type = " ".join((decision.fraud_type or "").split()).casefold() or case.fraud_type
         case.state, case.waiting = CaseState.DECIDED.value, False
         case.assignee = case.assignee or who.name
@@ -179,18 +190,20 @@ class Deciding:
             who,
             act,
             outcome=decision.outcome.value,
-            fraud_type=case.fraud_type if decision.outcome == Outcome.FRAUD else None,
+            fraud_type=case.fraud_type if decision.outcome == ReviewOutcome.FRAUD else None,
             reason=decision.reason,
             note=decision.note,
             together=together,
             before=before,
         )
-        return Decided(case.id, act, case.items)
+        return DecidedCase(case.id, act, case.items)
 
     def _ids(self, numbers: Sequence[int]) -> dict[int, list[str]]:
         with self._database.read() as session:
             found: dict[int, list[str]] = {}
-            for row in session.execute(select(Item.case_id, Item.id).where(Item.case_id.in_(numbers))):
+            for row in session.execute(
+                select(CaseItem.case_id, CaseItem.id).where(CaseItem.case_id.in_(numbers))
+            ):
                 found.setdefault(row.case_id, []).append(row.id)
         return found
 
@@ -203,9 +216,12 @@ class Deciding:
             Conflict: there is nothing, or it was longer ago.
         """
         with self._database.write() as session:
-            mine = Event.by == who.name, Event.at >= now() - UNDO, Event.kind.in_(CAN_BE_UNDONE)
+            mine = CaseEvent.by == who.name, CaseEvent.at >= now() - UNDO, CaseEvent.kind.in_(CAN_BE_UNDONE)
             last = session.scalar(
-                select(Event).where(*mine, Event.undone.is_(False)).order_by(Event.id.desc()).limit(1)
+                select(CaseEvent)
+                .where(*mine, CaseEvent.undone.is_(False))
+                .order_by(CaseEvent.id.desc())
+                .limit(1)
             )
             if last is None:
                 raise Conflict(
@@ -216,7 +232,9 @@ class Deciding:
             if last.together is not None:
                 events = list(
                     session.scalars(
-                        select(Event).where(Event.together == last.together, Event.undone.is_(False))
+                        select(CaseEvent).where(
+                            CaseEvent.together == last.together, CaseEvent.undone.is_(False)
+                        )
                     )
                 )
             for event in events:
@@ -225,14 +243,14 @@ class Deciding:
                 event.undone = True
                 _restore(case, event.before)
                 case.version += 1
-                tell(session, case, who, Act.UNDONE, outcome=event.outcome, together=last.together)
+                tell(session, case, who, CaseAct.UNDONE, outcome=event.outcome, together=last.together)
             numbers = [event.case_id for event in events]
             give_back(session, who, max(event.id for event in events), numbers)
         self.tell_ledger(numbers)
         return numbers
 
     def reopen(self, number: int, who: Reviewer, note: str = "") -> None:
-        """Let a decided case wait again; its labels stay until it is decided anew.
+        """Let a decided case wait again; its labels stay until it is decided again.
 
         Raises:
             NotFound: they may not see it.
@@ -243,7 +261,7 @@ class Deciding:
                 raise Conflict("This case isn't decided.", remedy="Decide on it, or give it back.")
             before = state_of(case)
             put_back(case, CaseState.REOPENED)
-            tell(session, case, who, Act.REOPENED, note=note, before=before)
+            tell(session, case, who, CaseAct.REOPENED, note=note, before=before)
 
     def tell_ledger(self, numbers: Sequence[int]) -> None:
         """Have the labels of some cases say what was decided."""
@@ -270,9 +288,9 @@ class Deciding:
             with self._database.write() as session:
                 note_told(session, number, case.version)
 
-    def _say(self, case: Case, items: Sequence[Item]) -> None:
+    def _say(self, case: Case, items: Sequence[CaseItem]) -> None:
         ids = {one.id: identity.parse(one.id) for one in items}
-        label = None if case.outcome is None else LABELS.get(Outcome(case.outcome))
+        label = None if case.outcome is None else LABELS.get(ReviewOutcome(case.outcome))
         if label is None:
             self._labels.withdraw([(one.id, one.earlier, one.label) for one in items], source=REVIEW)
             return
@@ -283,18 +301,23 @@ class Deciding:
 
 def give_back(session: Session, who: Reviewer, since: int, but: Sequence[int]) -> None:
     """Give the cases back that somebody was given after an act which is taken back, and did nothing with."""
-    given = Event.by == who.name, Event.kind == Act.TAKEN.value, Event.id > since, Event.case_id.not_in(but)
-    for event in session.scalars(select(Event).where(*given)).all():
+    given = (
+        CaseEvent.by == who.name,
+        CaseEvent.kind == CaseAct.TAKEN.value,
+        CaseEvent.id > since,
+        CaseEvent.case_id.not_in(but),
+    )
+    for event in session.scalars(select(CaseEvent).where(*given)).all():
         case = session.get(Case, event.case_id, with_for_update=True)
-        last = session.scalar(select(func.max(Event.id)).where(Event.case_id == event.case_id))
+        last = session.scalar(select(func.max(CaseEvent.id)).where(CaseEvent.case_id == event.case_id))
         if case is not None and last == event.id and case.assignee == who.name:
             event.undone = True
             put_back(case)
             case.version += 1
 
 
-def _require_last(session: Session, event: Event) -> None:
-    later = select(Event.id).where(Event.case_id == event.case_id, Event.id > event.id).limit(1)
+def _require_last(session: Session, event: CaseEvent) -> None:
+    later = select(CaseEvent.id).where(CaseEvent.case_id == event.case_id, CaseEvent.id > event.id).limit(1)
     if session.scalar(later) is not None:
         raise Conflict(
             "Something else was done with this case since.", remedy="Correct the decision on its page."
@@ -319,14 +342,16 @@ def _keep_earlier(session: Session, cases: Sequence[int], earlier: dict[str, dic
     """Keep with each transaction the label that somebody else had said before, once."""
     if not earlier:
         return
-    for item in session.scalars(select(Item).where(Item.case_id.in_(cases), Item.id.in_(list(earlier)))):
+    for item in session.scalars(
+        select(CaseItem).where(CaseItem.case_id.in_(cases), CaseItem.id.in_(list(earlier)))
+    ):
         if item.earlier is None:
             item.earlier = earlier[item.id]
 
 
 def split_undecided(session: Session, case: Case, who: Reviewer, only: Sequence[str]) -> None:
     """Leave the transactions that aren't decided on in a case of their own, which whoever decides keeps."""
-    items = session.scalars(select(Item).where(Item.case_id == case.id)).all()
+    items = session.scalars(select(CaseItem).where(CaseItem.case_id == case.id)).all()
     chosen = set(only)
     if not chosen <= {item.id for item in items}:
         raise ScreeningError(
@@ -361,5 +386,5 @@ def split_undecided(session: Session, case: Case, who: Reviewer, only: Sequence[
         item.case_id = rest.id
     session.flush()
     recount(session, [case, rest])
-    tell(session, case, who, Act.SPLIT, target=str(rest.id))
-    tell(session, rest, who, Act.SPLIT, target=str(case.id))
+    tell(session, case, who, CaseAct.SPLIT, target=str(rest.id))
+    tell(session, rest, who, CaseAct.SPLIT, target=str(case.id))

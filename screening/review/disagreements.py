@@ -1,7 +1,7 @@
 """Find disagreements about what a transaction was: between its file, a program (chargebacks), and who decided its case.
 
-The last word counts, and what was said before isn't lost: a file's label stands in its row, a program's that somebody
-decided otherwise on stands with the case, and a decision that a chargeback came after stands in its case.
+The last word counts, and what was said before isn't lost: a file's label appears in its row, a program's that somebody
+decided otherwise on stands with the case, and a decision that a chargeback came after appears in its case.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from sqlalchemy import select
 
 from screening.infra.database import Database
 from screening.ledger.fields import ENTITIES, entities_of
-from screening.ledger.filters import Filter
+from screening.ledger.filters import DecisionFilter
 from screening.ledger.identity import TransactionId, parse
 from screening.ledger.labels import FEED
 from screening.ledger.tables import Label
 from screening.monitoring.quality import Estimate
-from screening.review.tables import Case, CaseState, Item, Outcome
+from screening.review.tables import Case, CaseItem, CaseState, ReviewOutcome
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 SHOWN = 200
 MOST_EXPORTED = 100_000
-OUTCOMES = {Outcome.FRAUD.value: 1, Outcome.LEGITIMATE.value: 0}
+OUTCOMES = {ReviewOutcome.FRAUD.value: 1, ReviewOutcome.LEGITIMATE.value: 0}
 SOURCES = ("file", "feed", "decided")
 SIDES = (
     ", sides AS (SELECT c.origin, c.number, c.screening, c.moment, c.detector, c.probability, c.threshold, c.flagged, "
@@ -54,7 +54,7 @@ PAIRS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Unlike:
+class Disagreement:
     """A transaction of which not all say the same: 1 for fraud, 0 for legitimate, ``None`` for who says nothing."""
 
     row: Mapping[str, Any]
@@ -79,7 +79,7 @@ class Unlike:
 class Disagreements:
     """The rows, those with the largest amounts first, and how often each two sources disagree."""
 
-    rows: Sequence[Unlike]
+    rows: Sequence[Disagreement]
     count: int
     pairs: Mapping[tuple[str, str], Estimate]
     """Of rows of which both say something, those of which they don't say the same."""
@@ -99,10 +99,12 @@ def disagreements(ledger: Ledger, database: Database, owner: str | None, limit: 
     """
     queries = {"rows": f"{LISTED}{int(limit)}", "pairs": PAIRS}
     found = ledger.questions.several(
-        Filter(owner=owner), queries, {}, {"said": said_by_both(ledger, database)}
+        DecisionFilter(owner=owner), queries, {}, {"said": said_by_both(ledger, database)}
     )
     counts = found["pairs"][0] if found["pairs"] else {}
-    rows = [Unlike(row, row["file"], row["feed"], row["decided"], row["case_id"]) for row in found["rows"]]
+    rows = [
+        Disagreement(row, row["file"], row["feed"], row["decided"], row["case_id"]) for row in found["rows"]
+    ]
     pairs = {
         (one, other): Estimate(counts.get(f"{one}_{other}_unlike", 0), counts.get(f"{one}_{other}", 0))
         for one, other in combinations(SOURCES, 2)
@@ -120,8 +122,8 @@ def said_by_both(ledger: Ledger, database: Database) -> pa.Table:
         for row in session.execute(select(Label.id, Label.label).where(Label.source == FEED)):
             said[row.id] = [row.label, None, None]
     query = (
-        select(Item.id, Item.earlier, Case.id.label("case_id"), Case.outcome)
-        .join(Case, Case.id == Item.case_id)
+        select(CaseItem.id, CaseItem.earlier, Case.id.label("case_id"), Case.outcome)
+        .join(Case, Case.id == CaseItem.case_id)
         .where(Case.state == CaseState.DECIDED, Case.outcome.in_(list(OUTCOMES)))
     )
     with database.read() as session:

@@ -90,7 +90,7 @@ def raised_by(rules: pa.ChunkedArray, raised: Collection[str]) -> pa.Array:
 
 
 def item_of(row: dict[str, Any]) -> dict[str, Any]:
-    """Return a row as :class:`screening.review.tables.Item` has it, without the case that it comes into."""
+    """Return a row as :class:`screening.review.tables.CaseItem` has it, without the case that it comes into."""
     amount, currency = row["amount"], row["currency"]
     return {
         "id": str(TransactionId(row["origin"], row["number"])),

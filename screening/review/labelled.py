@@ -14,17 +14,17 @@ from screening.infra.job_queue import now
 from screening.ledger.labels import REVIEW, UNKNOWN, Labels
 from screening.review.cases import event_of, state_of
 from screening.review.people import Reviewer
-from screening.review.tables import Act, Case, CaseState, Item, Outcome
+from screening.review.tables import Case, CaseAct, CaseItem, CaseState, ReviewOutcome
 
 AT_ONCE = 400
 """Transactions that are looked for with one statement."""
 CASES_AT_ONCE = 100
 """Cases that are closed or marked in one write: others wait for it, and each has the disk wait once."""
-OUTCOMES = {1: Outcome.FRAUD, 0: Outcome.LEGITIMATE}
+OUTCOMES = {1: ReviewOutcome.FRAUD, 0: ReviewOutcome.LEGITIMATE}
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class LabelResult:
     """Result for the cases."""
 
     closed: Sequence[int]
@@ -32,7 +32,7 @@ class Heard:
     """Those that somebody works on, that are decided, or of which not all transactions are known to be one thing."""
 
 
-def hear(database: Database, labels: Labels, said: Mapping[str, int], by: str) -> Heard:
+def hear(database: Database, labels: Labels, said: Mapping[str, int], by: str) -> LabelResult:
     """Close or mark the cases of transactions that a program has labelled; the ledger knows the labels already.
 
     A case that waits is closed when programs say one thing of all its transactions. What people decide later
@@ -68,7 +68,7 @@ def hear(database: Database, labels: Labels, said: Mapping[str, int], by: str) -
                 event = event_of(
                     case,
                     who,
-                    Act.LABELLED,
+                    CaseAct.LABELLED,
                     outcome=None if outcome is None else outcome.value,
                     note=words,
                     before=before,
@@ -76,7 +76,7 @@ def hear(database: Database, labels: Labels, said: Mapping[str, int], by: str) -
                 session.add(event)
                 case.version += 1
                 (noted if outcome is None else closed).append(case.id)
-    return Heard(closed, noted)
+    return LabelResult(closed, noted)
 
 
 def cases_of(database: Database, ids: Sequence[str]) -> Mapping[int, Sequence[str]]:
@@ -84,18 +84,18 @@ def cases_of(database: Database, ids: Sequence[str]) -> Mapping[int, Sequence[st
     found: dict[int, list[str]] = defaultdict(list)
     with database.read() as session:
         for start in range(0, len(ids), AT_ONCE):
-            some = Item.id.in_(ids[start : start + AT_ONCE])
-            for row in session.execute(select(Item.case_id, Item.id).where(some)):
+            some = CaseItem.id.in_(ids[start : start + AT_ONCE])
+            for row in session.execute(select(CaseItem.case_id, CaseItem.id).where(some)):
                 found[row.case_id].append(row.id)
     return found
 
 
 def whole_cases(
     session: Session, labels: Labels, numbers: Sequence[int], said: Mapping[str, int]
-) -> Mapping[int, Outcome]:
+) -> Mapping[int, ReviewOutcome]:
     """Return what programs say of whole cases; without those of which they don't say one thing of all of it."""
     ids: dict[int, list[str]] = defaultdict(list)
-    for row in session.execute(select(Item.case_id, Item.id).where(Item.case_id.in_(numbers))):
+    for row in session.execute(select(CaseItem.case_id, CaseItem.id).where(CaseItem.case_id.in_(numbers))):
         ids[row.case_id].append(row.id)
     others = labels.standing([one for some in ids.values() for one in some if one not in said], REVIEW)
     found = {}

@@ -10,27 +10,27 @@ from sqlalchemy.orm import Session
 
 from screening.infra.database import Database
 from screening.review.counting import MOST_PARAMETERS, Values, joined, parts
-from screening.review.tables import Case, CaseState, Event, Item, Skip
+from screening.review.tables import Case, CaseEvent, CaseItem, CaseState, Skip
 
 # Transactions that leave in one database transaction: other writers wait for it.
 AT_ONCE = 500
 
 
-COUNTED = (Item.decided_at, Item.probability, Item.amount, Item.currency, Item.fraud_type)
+COUNTED = (CaseItem.decided_at, CaseItem.probability, CaseItem.amount, CaseItem.currency, CaseItem.fraud_type)
 
 
 def recount(session: Session, cases: Sequence[Case]) -> None:
-    """Count cases anew after some of their items left them; those without any go, with what was decided about them.
+    """Count cases again after some of their items left them; those without any go, with what was decided about them.
 
     Two statements whatever their number, and three more where some go: a large file has thousands of cases.
     """
     left: dict[int, list[Values]] = {}
-    wanted = select(Item.case_id, *COUNTED).where(Item.case_id.in_([case.id for case in cases]))
-    for row in session.execute(wanted.order_by(Item.id)).mappings():
+    wanted = select(CaseItem.case_id, *COUNTED).where(CaseItem.case_id.in_([case.id for case in cases]))
+    for row in session.execute(wanted.order_by(CaseItem.id)).mappings():
         left.setdefault(row["case_id"], []).append(dict(row))
     empty = [case.id for case in cases if case.id not in left]
     if empty:
-        for table in (Event, Skip):
+        for table in (CaseEvent, Skip):
             session.execute(delete(table).where(table.case_id.in_(empty)))
         session.execute(delete(Case).where(Case.id.in_(empty)))
     for case in cases:
@@ -52,7 +52,7 @@ def recount_one(case: Case, items: Sequence[Values]) -> None:
 
 def forget_screening(database: Database, screening: str) -> None:
     """Take a screening's transactions out of the cases; cases without any go, with what was decided about them."""
-    forget_items(database, Item.screening == screening)
+    forget_items(database, CaseItem.screening == screening)
 
 
 def forget_deleted(database: Database, there: Collection[str]) -> None:
@@ -63,23 +63,25 @@ def forget_deleted(database: Database, there: Collection[str]) -> None:
     if not there:
         return
     with database.read() as session:
-        known = set(session.scalars(select(Item.screening).where(Item.screening.is_not(None)).distinct()))
+        known = set(
+            session.scalars(select(CaseItem.screening).where(CaseItem.screening.is_not(None)).distinct())
+        )
     for screening in sorted(str(each) for each in known - set(there)):
         forget_screening(database, screening)
 
 
 def forget_decided_before(database: Database, moment: datetime) -> None:
     """Take transactions out of the cases that left the ledger because of their age."""
-    forget_items(database, Item.decided_at < moment)
+    forget_items(database, CaseItem.decided_at < moment)
 
 
 def forget_items(database: Database, which: ColumnElement[bool]) -> None:
-    """Remove items, a part of them at a time, and count their cases anew."""
+    """Remove items, a part of them at a time, and count their cases again."""
     while True:
         with database.write() as session:
-            some = session.execute(select(Item.id, Item.case_id).where(which).limit(AT_ONCE)).all()
+            some = session.execute(select(CaseItem.id, CaseItem.case_id).where(which).limit(AT_ONCE)).all()
             for ids in parts([row.id for row in some], MOST_PARAMETERS):
-                session.execute(delete(Item).where(Item.id.in_(ids)))
+                session.execute(delete(CaseItem).where(CaseItem.id.in_(ids)))
             for numbers in parts(sorted({row.case_id for row in some}), MOST_PARAMETERS):
                 cases = select(Case).where(Case.id.in_(numbers)).with_for_update()
                 recount(session, session.scalars(cases).all())
@@ -87,7 +89,7 @@ def forget_items(database: Database, which: ColumnElement[bool]) -> None:
             return
 
 
-def part(database: Database, owner: str) -> None:
+def detach_owner(database: Database, owner: str) -> None:
     """Take cases away from a name that somebody new has signed up with; they stay for those who see all."""
     name = owner.casefold()
     with database.write() as session:

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, UnaryExpression, and_, func, or_, select
 from screening.infra.database import Database
 from screening.review.cases import BY_RISK
 from screening.review.people import Reviewer, visible
-from screening.review.tables import Act, Case, CaseState, Event, Outcome
+from screening.review.tables import Case, CaseAct, CaseEvent, CaseState, ReviewOutcome
 
 ON_PAGE = 50
 # Counting all cases takes too long, so a longer list says “more than”.
@@ -26,7 +26,7 @@ ORDERS: dict[str, tuple[UnaryExpression[Any], ...]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Chosen:
+class CaseFilter:
     """Filter of a list of cases; ``None`` is all."""
 
     state: str | None = "waiting"
@@ -69,7 +69,7 @@ class Listings:
     def __init__(self, database: Database, sla_hours: int) -> None:
         self._database, self._sla = database, timedelta(hours=sla_hours)
 
-    def page(self, chosen: Chosen, who: Reviewer, page: int, now: datetime) -> Listing:
+    def page(self, chosen: CaseFilter, who: Reviewer, page: int, now: datetime) -> Listing:
         """Return one page of the cases that somebody may see.
 
         Args:
@@ -88,7 +88,7 @@ class Listings:
             query = select(Case).where(*where).order_by(*order).limit(ON_PAGE).offset((page - 1) * ON_PAGE)
             return Listing(session.scalars(query).all(), total, page)
 
-    def _where(self, chosen: Chosen, who: Reviewer, now: datetime) -> list[ColumnElement[bool]]:
+    def _where(self, chosen: CaseFilter, who: Reviewer, now: datetime) -> list[ColumnElement[bool]]:
         where = [visible(who)]
         if chosen.state == "waiting":
             where.append(waiting_for(who) if chosen.escalated is None else Case.waiting.is_(True))
@@ -133,7 +133,7 @@ def waiting_for(who: Reviewer) -> ColumnElement[bool]:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class QueueState:
     """State of the work."""
 
     waiting: int
@@ -151,7 +151,7 @@ class Standing:
     """Transactions in cases that were flagged since that moment."""
 
 
-def standing(database: Database, who: Reviewer, *, since: datetime, late_before: datetime) -> Standing:
+def standing(database: Database, who: Reviewer, *, since: datetime, late_before: datetime) -> QueueState:
     """Return how the work stands for somebody.
 
     Args:
@@ -173,7 +173,7 @@ def standing(database: Database, who: Reviewer, *, since: datetime, late_before:
         )
         decided = _Decided.of(session.execute(transactions))
         opened = select(func.sum(Case.items)).where(here, ~Case.sampled, Case.opened >= since)
-        return Standing(
+        return QueueState(
             waiting=cases(waiting_for(who)),
             in_work=cases(Case.state == CaseState.IN_WORK),
             escalated=cases(Case.waiting.is_(True), Case.escalated.is_(True)),
@@ -189,7 +189,7 @@ def standing(database: Database, who: Reviewer, *, since: datetime, late_before:
 
 @dataclass(frozen=True, slots=True)
 class DayOfWork:
-    """Transactions that were decided on one day, UTC; ``fraud`` and ``sure`` as :class:`Standing` has them."""
+    """Transactions that were decided on one day, UTC; ``fraud`` and ``sure`` as :class:`QueueState` has them."""
 
     decided: int = 0
     fraud: int = 0
@@ -210,9 +210,9 @@ class _Decided:
         found = cls()
         for outcome, sampled, count in counted:
             found.all += int(count)
-            if not sampled and outcome in (Outcome.FRAUD, Outcome.LEGITIMATE):
+            if not sampled and outcome in (ReviewOutcome.FRAUD, ReviewOutcome.LEGITIMATE):
                 found.sure += int(count)
-                found.fraud += int(count) if outcome == Outcome.FRAUD else 0
+                found.fraud += int(count) if outcome == ReviewOutcome.FRAUD else 0
         return found
 
 
@@ -238,9 +238,9 @@ def by_day(database: Database, who: Reviewer, *, first: datetime, days: int) -> 
     return [DayOfWork(day.all, day.fraud, day.sure) for day in map(_Decided.of, by_date)]
 
 
-def last_undoable(database: Database, name: str, since: datetime) -> Event | None:
+def last_undoable(database: Database, name: str, since: datetime) -> CaseEvent | None:
     """Return what somebody did last since a moment and could take back; ``None`` where there is nothing."""
-    kinds = (Act.DECIDED.value, Act.CORRECTED.value, Act.ESCALATED.value)
-    mine = Event.by == name, Event.at >= since, Event.kind.in_(kinds), Event.undone.is_(False)
+    kinds = (CaseAct.DECIDED.value, CaseAct.CORRECTED.value, CaseAct.ESCALATED.value)
+    mine = CaseEvent.by == name, CaseEvent.at >= since, CaseEvent.kind.in_(kinds), CaseEvent.undone.is_(False)
     with database.read() as session:
-        return session.scalar(select(Event).where(*mine).order_by(Event.id.desc()).limit(1))
+        return session.scalar(select(CaseEvent).where(*mine).order_by(CaseEvent.id.desc()).limit(1))

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from sqlalchemy import func, select
 
 from screening.infra.database import Database
-from screening.ledger.filters import Filter
-from screening.review.tables import Case, CaseState, Outcome
+from screening.ledger.filters import DecisionFilter
+from screening.review.tables import Case, CaseState, ReviewOutcome
 from screening.scoring.metrics import wilson
 
 if TYPE_CHECKING:
@@ -81,21 +81,23 @@ def missed(database: Database, questions: Questions, since: datetime) -> Sequenc
     counts: dict[str, dict[str, int]] = {}
     with database.read() as session:
         for detector, state, outcome, number in session.execute(drawn):
-            mine = counts.setdefault(detector, {"drawn": 0, Outcome.FRAUD: 0, Outcome.LEGITIMATE: 0})
+            mine = counts.setdefault(
+                detector, {"drawn": 0, ReviewOutcome.FRAUD: 0, ReviewOutcome.LEGITIMATE: 0}
+            )
             mine["drawn"] += number
             if state == CaseState.DECIDED and outcome in mine:
                 mine[outcome] += number
     found = []
-    for row in questions.ask(QUERY, Filter(decided_from=since)).rows:
+    for row in questions.ask(QUERY, DecisionFilter(decided_from=since)).rows:
         mine = counts.get(row["detector"], {})
-        fraud = mine.get(Outcome.FRAUD, 0)
+        fraud = mine.get(ReviewOutcome.FRAUD, 0)
         found.append(
             Missed(
                 detector=row["detector"],
                 unflagged=row["unflagged"],
                 caught=row["caught"],
                 sampled=mine.get("drawn", 0),
-                decided=fraud + mine.get(Outcome.LEGITIMATE, 0),
+                decided=fraud + mine.get(ReviewOutcome.LEGITIMATE, 0),
                 fraud=fraud,
             )
         )

@@ -1,7 +1,7 @@
 """Makes cases of flagged rows: afterwards, from the ledger's segments, some at a time, by the worker.
 
 Neither an upload nor a decision of the API waits for it. A transaction is in one case, whatever is repeated after a
-crash: its id is the key of :class:`screening.review.tables.Item`.
+crash: its id is the key of :class:`screening.review.tables.CaseItem`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from screening.ledger.fields import ENTITIES
 from screening.ledger.filters import DamagedLedger
 from screening.review.counting import MOST_PARAMETERS, Values, joined, parts
 from screening.review.leaving import forget_screening
-from screening.review.tables import MOST_VALUE, Case, CaseState, Item, LookedAt
+from screening.review.tables import MOST_VALUE, Case, CaseItem, CaseState, LookedAt
 
 if TYPE_CHECKING:
     from screening.ledger.ledger import Ledger
@@ -189,7 +189,7 @@ def add_rows(session: Session, rows: Sequence[tuple[Key, Values, bool]]) -> None
     grown = [group for group in groups if group.case is not None and len(group.case) > 1]
     if grown:
         session.execute(
-            update(Case), [ranked_anew(joined(dict(each.case or {}), each.items)) for each in grown]
+            update(Case), [with_rank(joined(dict(each.case or {}), each.items)) for each in grown]
         )
     items = [
         {**item, "case_id": group.case["id"]}
@@ -198,7 +198,7 @@ def add_rows(session: Session, rows: Sequence[tuple[Key, Values, bool]]) -> None
         for item in group.items
     ]
     if items:
-        session.execute(insert(Item), items)
+        session.execute(insert(CaseItem), items)
 
 
 def enter_cases(session: Session, cases: Sequence[Values]) -> Sequence[int]:
@@ -217,7 +217,7 @@ def known_ids(session: Session, ids: Sequence[str]) -> set[str]:
     """Return those of some transactions that are in a case already."""
     found: set[str] = set()
     for some in parts(ids, MOST_PARAMETERS):
-        found.update(session.scalars(select(Item.id).where(Item.id.in_(some))))
+        found.update(session.scalars(select(CaseItem.id).where(CaseItem.id.in_(some))))
     return found
 
 
@@ -276,7 +276,7 @@ def new_case(group: _Group) -> Values:
     }
 
 
-def ranked_anew(case: Values) -> Values:
+def with_rank(case: Values) -> Values:
     """Return a case with its loss for its rank."""
     return {**case, "rank": case["loss"]}
 

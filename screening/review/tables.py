@@ -32,7 +32,7 @@ class CaseState(StrEnum):
 WAITING = (CaseState.OPEN, CaseState.REOPENED)
 
 
-class Outcome(StrEnum):
+class ReviewOutcome(StrEnum):
     """Outcomes of a review."""
 
     FRAUD = "fraud"
@@ -41,7 +41,7 @@ class Outcome(StrEnum):
     """It can't be said: the case is closed, and its transactions get no label."""
 
 
-class Act(StrEnum):
+class CaseAct(StrEnum):
     """Actions on a case."""
 
     TAKEN = "taken"
@@ -117,8 +117,8 @@ class Case(Base):
     """Grows with each change."""
 
 
-class Item(Base):
-    """One transaction of a case, as it stood in the ledger when the case was opened."""
+class CaseItem(Base):
+    """One transaction of a case, as it was in the ledger when the case was opened."""
 
     __tablename__ = "review_items"
     __table_args__ = (
@@ -150,7 +150,7 @@ class Item(Base):
     """The later label that it had before anybody decided: it comes back when the decision is taken back."""
 
 
-class Event(Base):
+class CaseEvent(Base):
     """One act; nothing changes it but that it is marked as undone."""
 
     __tablename__ = "review_events"

@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from screening.ledger import money
-from screening.ledger.filters import Filter
+from screening.ledger.filters import DecisionFilter
 
 if TYPE_CHECKING:
     from screening.ledger.queries.questions import Questions
@@ -46,7 +46,7 @@ class Days(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Prices:
+class ReviewPrices:
     """Unit costs, in the currency of the transactions."""
 
     review: float = 5.0
@@ -62,7 +62,7 @@ class Prices:
 
 
 @dataclass(frozen=True, slots=True)
-class Cost:
+class ThresholdCost:
     """Expected cost of one threshold, in all days."""
 
     threshold: float
@@ -99,19 +99,21 @@ class Advice:
     """From the first to the last transaction, by that time; at least one."""
     from_files: int
     """Rows of files that have a time of their own."""
-    costs: Sequence[Cost]
+    costs: Sequence[ThresholdCost]
     """By threshold, rising from 1/200 to 1."""
-    best: Cost | None
+    best: ThresholdCost | None
     """The cheapest that the capacity allows; of several the highest. ``None`` where it allows none."""
     block: float | None
     """From this probability on it is cheaper to stop a payment without looking; ``None`` where it never is."""
 
-    def at(self, threshold: float) -> Cost:
+    def at(self, threshold: float) -> ThresholdCost:
         """Return the cost of the threshold nearest to one."""
         return min(self.costs, key=lambda each: abs(each.threshold - threshold))
 
 
-def advise(questions: Questions, chosen: Filter, prices: Prices, by: Days | None = None) -> list[Advice]:
+def advise(
+    questions: Questions, chosen: DecisionFilter, prices: ReviewPrices, by: Days | None = None
+) -> list[Advice]:
     """Return what each threshold would cost, by currency, that with most rows first.
 
     Args:
@@ -132,7 +134,7 @@ def advise(questions: Questions, chosen: Filter, prices: Prices, by: Days | None
 
 
 def advice_of(
-    rows: Sequence[dict[str, Any]], currency: str | None, prices: Prices, by: Days | None = None
+    rows: Sequence[dict[str, Any]], currency: str | None, prices: ReviewPrices, by: Days | None = None
 ) -> Advice:
     """Return the curve of the rows of one currency: counts and sums of money, in minor units, by bin."""
     unit = 10.0 ** money.exponent(currency)
@@ -155,7 +157,7 @@ def advice_of(
         reviews = sum(count[place:])
         missed = prices.lost * math.fsum(loss[:place]) + prices.fee * math.fsum(frauds[:place])
         costs.append(
-            Cost(
+            ThresholdCost(
                 threshold=place / BINS,
                 reviews=reviews,
                 missed=missed,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from screening.ledger import money
 from screening.ledger.fields import ENTITIES, entities_of
-from screening.ledger.filters import Filter
+from screening.ledger.filters import DecisionFilter
 from screening.ledger.identity import TransactionId
 from screening.ledger.moments import without_zone
 from screening.monitoring.comparison import USUAL_DELAY
@@ -36,7 +36,7 @@ SHOWN = 25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tried:
+class TriedRule:
     """A rule that is tried on the past."""
 
     name: str
@@ -47,7 +47,7 @@ class Tried:
 
 
 @dataclass(slots=True)
-class Part:
+class RowTally:
     """Some rows, and their money in minor units by currency."""
 
     rows: int = 0
@@ -69,7 +69,7 @@ class Part:
 
 
 @dataclass(slots=True)
-class Day:
+class BacktestDay:
     """The rows of one day that a rule fulfils."""
 
     day: date
@@ -86,10 +86,10 @@ class Day:
 
 
 @dataclass(slots=True, kw_only=True)
-class Outcome:
+class BacktestOutcome:
     """Result of one rule."""
 
-    rule: Tried
+    rule: TriedRule
     rows: int = 0
     """That it was asked of."""
     labelled: int = 0
@@ -97,19 +97,19 @@ class Outcome:
     """Of all these rows, as far as labels say."""
     unknown: int = 0
     """Rows of which it can't be said, since something is missing: none of them counts as fulfilled."""
-    fired: Part = field(default_factory=Part)
-    caught: Part = field(default_factory=Part)
+    fired: RowTally = field(default_factory=RowTally)
+    caught: RowTally = field(default_factory=RowTally)
     """Of those that it fulfils, frauds."""
-    false_alarms: Part = field(default_factory=Part)
+    false_alarms: RowTally = field(default_factory=RowTally)
     """Of those, legitimate ones."""
-    unlabelled: Part = field(default_factory=Part)
-    gained: Part = field(default_factory=Part)
+    unlabelled: RowTally = field(default_factory=RowTally)
+    gained: RowTally = field(default_factory=RowTally)
     """Frauds that the net didn't flag and that it fulfils."""
     recent: int = 0
     """Rows that were decided on within the last :data:`RECENT`."""
-    changed: Part = field(default_factory=Part)
+    changed: RowTally = field(default_factory=RowTally)
     """Of these, those whose flag would have been another."""
-    days: list[Day] = field(default_factory=list)
+    days: list[BacktestDay] = field(default_factory=list)
     """Days with rows that it fulfils, the earliest first."""
 
     @property
@@ -124,7 +124,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
+class MatchedRow:
     """A row that a rule fulfils."""
 
     id: str
@@ -137,15 +137,15 @@ class Example:
 
 
 def backtest(
-    rules: Sequence[Tried],
+    rules: Sequence[TriedRule],
     entries: Mapping[str, Collection[str]],
     questions: Questions,
     *,
-    chosen: Filter,
+    chosen: DecisionFilter,
     now: datetime,
     delay: timedelta = USUAL_DELAY,
     flagging: Collection[str] = (),
-) -> list[Outcome]:
+) -> list[BacktestOutcome]:
     """Return what each rule would have done.
 
     Args:
@@ -160,7 +160,7 @@ def backtest(
     Raises:
         TooMuch: it takes too long or too much memory.
     """
-    found: list[Outcome] = []
+    found: list[BacktestOutcome] = []
     for begin in range(0, len(rules), AT_ONCE):
         some = rules[begin : begin + AT_ONCE]
         made = statement([rule.condition for rule in some], entries, WRITTEN)
@@ -179,8 +179,8 @@ def backtest(
 
 
 def counterexamples(
-    rule: Tried, entries: Mapping[str, Collection[str]], questions: Questions, *, chosen: Filter
-) -> list[Example]:
+    rule: TriedRule, entries: Mapping[str, Collection[str]], questions: Questions, *, chosen: DecisionFilter
+) -> list[MatchedRow]:
     """Return legitimate rows that a rule fulfils, the largest amounts first.
 
     Raises:
@@ -198,9 +198,9 @@ def counterexamples(
     return [_example(row) for row in rows]
 
 
-def _example(row: Mapping[str, Any]) -> Example:
+def _example(row: Mapping[str, Any]) -> MatchedRow:
     amount = row["amount"]
-    return Example(
+    return MatchedRow(
         str(TransactionId(row["origin"], row["number"])),
         None if amount is None else (money.major(amount, row["currency"]), row["currency"]),
         row["probability"],
@@ -210,7 +210,7 @@ def _example(row: Mapping[str, Any]) -> Example:
     )
 
 
-def _scopes(rules: Sequence[Tried]) -> dict[str, str]:
+def _scopes(rules: Sequence[TriedRule]) -> dict[str, str]:
     names = {rule.detector for rule in rules if rule.detector is not None}
     return {f"detector{place}": name for place, name in enumerate(sorted(names))}
 
@@ -220,7 +220,7 @@ def further_facts(made: Statement) -> list[str]:
     return [key for key in made.facts if ":" in key]
 
 
-def counting_query(rules: Sequence[Tried], made: Statement, *, flagging: bool) -> str:
+def counting_query(rules: Sequence[TriedRule], made: Statement, *, flagging: bool) -> str:
     """Return the one question: how many rows say the same, and how much money they are."""
     detectors = {name: key for key, name in _scopes(rules).items()}
     fired, unknown, asked = [], [], []
@@ -245,9 +245,11 @@ def counting_query(rules: Sequence[Tried], made: Statement, *, flagging: bool) -
     )
 
 
-def _outcomes(rules: Sequence[Tried], groups: Iterable[Mapping[str, Any]], until: datetime) -> list[Outcome]:
-    found = [Outcome(rule=rule) for rule in rules]
-    days: list[dict[date, Day]] = [defaultdict(lambda: Day(date.min)) for _ in rules]
+def _outcomes(
+    rules: Sequence[TriedRule], groups: Iterable[Mapping[str, Any]], until: datetime
+) -> list[BacktestOutcome]:
+    found = [BacktestOutcome(rule=rule) for rule in rules]
+    days: list[dict[date, BacktestDay]] = [defaultdict(lambda: BacktestDay(date.min)) for _ in rules]
     totals: dict[tuple[str | None, int | None, bool], int] = defaultdict(int)
     for group in groups:
         totals[group.get("detector"), group["known"], group["recent"]] += group["rows"]
@@ -274,7 +276,9 @@ def bits_of(number: int) -> Iterator[int]:
         number ^= lowest
 
 
-def count_hits(outcome: Outcome, group: Mapping[str, Any], days: dict[date, Day], until: datetime) -> None:
+def count_hits(
+    outcome: BacktestOutcome, group: Mapping[str, Any], days: dict[date, BacktestDay], until: datetime
+) -> None:
     """Count rows that a rule fulfils."""
     for part in _parts(outcome, group):
         part.add(group["rows"], group["amount"] if group["priced"] else None, group["code"])
@@ -288,7 +292,7 @@ def count_hits(outcome: Outcome, group: Mapping[str, Any], days: dict[date, Day]
         day.open = True
 
 
-def _parts(outcome: Outcome, group: Mapping[str, Any]) -> Iterator[Part]:
+def _parts(outcome: BacktestOutcome, group: Mapping[str, Any]) -> Iterator[RowTally]:
     known, flagged, effect = group["known"], group["flagged"], outcome.rule.effect
     yield outcome.fired
     yield outcome.unlabelled if known is None else outcome.caught if known == 1 else outcome.false_alarms

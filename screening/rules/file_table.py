@@ -43,7 +43,7 @@ def table_of(
         amount: (rows,)
         seconds: the transactions' own times since 1970, (rows,); ``None`` where they have no calendar.
         texts: (rows,) by field or key.
-        arrays: of :meth:`screening.rules.files.Collected.arrays`.
+        arrays: of :meth:`screening.rules.files.CollectedFacts.arrays`.
     """
     needed = rules.needed
     names = {"columns": rules.columns, "inputs": rules.inputs}

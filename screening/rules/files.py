@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from screening.rules.ruleset import RuleBook, RuleSet
 from screening.rules.tables import Effect
-from screening.scoring.places import Places
+from screening.scoring.places import AddressTables
 from screening.scoring.score import Scored
 from screening.transactions.schema import Transactions
 
@@ -24,14 +24,14 @@ class FileRules:
     """Rules for the rows of a file."""
 
     book: RuleBook
-    places: Places
+    places: AddressTables
     """Of which country addresses are."""
     instance: Path
     """The folder of the instance."""
 
 
 @dataclass
-class Collected:
+class CollectedFacts:
     """Data of a file's rows, kept while it is scored, for its rules and for the ledger."""
 
     rules: RuleSet

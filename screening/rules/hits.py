@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from screening.ledger.fields import SHADOW_RULES
-from screening.ledger.filters import Filter
+from screening.ledger.filters import DecisionFilter
 from screening.monitoring.quality import Estimate
 from screening.rules.language.sql import quoted
 
@@ -26,7 +26,7 @@ class Hits:
     """Of labelled ones, those that were fraud."""
 
 
-def hits(questions: Questions, chosen: Filter) -> tuple[Mapping[str, Hits], Mapping[str, Hits]]:
+def hits(questions: Questions, chosen: DecisionFilter) -> tuple[Mapping[str, Hits], Mapping[str, Hits]]:
     """Return the hits of active rules, and of those in the shadow, by name.
 
     Raises:

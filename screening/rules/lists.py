@@ -40,7 +40,7 @@ MOST_LISTS = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Added:
+class AddedEntries:
     """Result of adding entries to a list."""
 
     new: int
@@ -123,7 +123,7 @@ class RuleLists:
             session.add(made)
         return made
 
-    def add(self, name: str, texts: Iterable[str], by: str, note: str = "") -> Added:
+    def add(self, name: str, texts: Iterable[str], by: str, note: str = "") -> AddedEntries:
         """Add entries to a list, all or none; blank ones are passed over.
 
         Args:
@@ -152,7 +152,7 @@ class RuleLists:
             session.add_all(
                 ListEntry(list=kept.name, entry=each, note=note, added=moment, added_by=by) for each in new
             )
-        return Added(len(new), count - len(new))
+        return AddedEntries(len(new), count - len(new))
 
     def check_note(self, note: str) -> None:
         """Refuse what can't be the note of an entry.

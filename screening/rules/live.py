@@ -11,7 +11,7 @@ from screening.features.countries.addresses import AddressCountries
 from screening.ledger.fields import RULES_MARK, SHADOW_RULES
 from screening.ledger.tail import Kept
 from screening.rules.facts import ADDRESS_COUNTRY, AMOUNT, HOUR, PROBABILITY, TEXTS, WEEKDAY, amount_of, clock
-from screening.rules.ruleset import RuleSet, Verdict
+from screening.rules.ruleset import RuleSet, RuleVerdict
 from screening.scoring.score import Scored
 from screening.transactions.encoding import plain_text
 from screening.transactions.schema import Transactions, normalise
@@ -27,7 +27,7 @@ def decide(
     scored: Scored,
     *,
     countries: AddressCountries | None = None,
-) -> list[Verdict]:
+) -> list[RuleVerdict]:
     """Ask the rules of the rows of a request, and write into what the ledger keeps of them what they say.
 
     Args:
@@ -91,10 +91,10 @@ def _text(mapping: Mapping[str, Any], column: str) -> str | None:
     return plain_text(str(value))
 
 
-def _verdicts(rules: RuleSet, kept: Kept, facts: Mapping[str, Column]) -> list[Verdict]:
+def _verdicts(rules: RuleSet, kept: Kept, facts: Mapping[str, Column]) -> list[RuleVerdict]:
     flags = kept.columns["flagged"]
     if not rules.asked:
-        return [Verdict(flag) for flag in flags]
+        return [RuleVerdict(flag) for flag in flags]
     asked = {key: column_of(key, kept, facts) for key in rules.needed}
     columns = {key: cells for key, cells in asked.items() if cells is not None}
     verdicts = []
@@ -123,7 +123,7 @@ def column_of(key: str, kept: Kept, facts: Mapping[str, Column]) -> Column | Non
     return facts.get(key)
 
 
-def asked_again(rules: RuleSet, row: Mapping[str, Any], *, net: bool) -> Verdict:
+def asked_again(rules: RuleSet, row: Mapping[str, Any], *, net: bool) -> RuleVerdict:
     """Return what rules say of a row of the ledger, by what the ledger kept of it.
 
     Args:

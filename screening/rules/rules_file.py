@@ -12,7 +12,7 @@ from typing import Any
 
 from screening.cards.masking import masked
 from screening.rules.language.problems import BadRule, did_you_mean
-from screening.rules.store import Draft
+from screening.rules.store import RuleDraft
 from screening.rules.tables import Rule, RuleList, RuleState
 from screening.settings import ROOT
 
@@ -31,7 +31,7 @@ HEAD = """# Rules of fraud screening. "flask --app app rules check FILE" says wh
 class FileRule:
     """A rule of a file."""
 
-    draft: Draft
+    draft: RuleDraft
     state: RuleState
     """State of the rule where the file was written."""
     place: int
@@ -185,7 +185,7 @@ def read_rule(given: dict[str, Any], place: int) -> FileRule:
         raise BadRule(
             f"“{masked(state)[:20]}” is no state.", where, f"Choose one of: {', '.join(RuleState)}."
         )
-    draft = Draft(
+    draft = RuleDraft(
         name=told["name"],
         condition=told["when"],
         effect=told.get("effect", "flag"),

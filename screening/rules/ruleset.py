@@ -1,4 +1,4 @@
-"""The rules of one detector, ready to be asked: read once, and read anew when anybody changes a rule or a list."""
+"""The rules of one detector, ready to be asked: read once, and read again when anybody changes a rule or a list."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from screening.detectors.detector import Detector
 from screening.detectors.promotions import Promotions
-from screening.detectors.provenance import Decider, Provenance, mark_of
+from screening.detectors.provenance import Provenance, ProvenanceKind, mark_of
 from screening.infra.database import Database, UntilChanged
 from screening.rules.facts import KnownFacts, Quantities
 from screening.rules.language.closure import Answer, compiled
@@ -20,13 +20,13 @@ from screening.rules.language.parser import parse
 from screening.rules.language.problems import BadRule
 from screening.rules.language.tree import Condition, facts, lists
 from screening.rules.lists import entries_of
-from screening.rules.tables import ASKED, Clock, Effect, Rule, RuleList, RuleState
+from screening.rules.tables import ASKED, Effect, Rule, RuleClock, RuleList, RuleState
 
 log = logging.getLogger("screening.rules")
 
 
 @dataclass(frozen=True, slots=True)
-class Armed:
+class ArmedRule:
     """A rule that is asked of transactions."""
 
     name: str
@@ -43,11 +43,11 @@ class Armed:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class RuleVerdict:
     """Verdict of the rules on one transaction, together with the net."""
 
     flagged: bool
-    fired: Sequence[Armed] = ()
+    fired: Sequence[ArmedRule] = ()
     """The active rules that it fulfils."""
     shadow: Sequence[str] = ()
     """The names of those in the shadow."""
@@ -73,8 +73,8 @@ class RuleSet:
     """The rules of one detector at one moment."""
 
     known: KnownFacts
-    active: Sequence[Armed] = ()
-    shadow: Sequence[Armed] = ()
+    active: Sequence[ArmedRule] = ()
+    shadow: Sequence[ArmedRule] = ()
     named: frozenset[str] = frozenset()
     """The keys of the facts that any rule of it asks for, whatever its state."""
     entries: Mapping[str, frozenset[str]] = field(default_factory=dict)
@@ -87,7 +87,7 @@ class RuleSet:
     """SHA-256, hex, of that; empty where none is asked of transactions."""
 
     @property
-    def asked(self) -> Sequence[Armed]:
+    def asked(self) -> Sequence[ArmedRule]:
         """All rules that are asked of transactions, the active ones first."""
         return (*self.active, *self.shadow)
 
@@ -126,9 +126,9 @@ class RuleSet:
         """The keys of the facts that its rules ask transactions for."""
         return frozenset(fact.key for rule in self.asked for fact in facts(rule.tree))
 
-    def verdict(self, flagged: bool, fired: Sequence[Armed], shadow: Sequence[str] = ()) -> Verdict:
+    def verdict(self, flagged: bool, fired: Sequence[ArmedRule], shadow: Sequence[str] = ()) -> RuleVerdict:
         """Return what net and rules say together."""
-        return Verdict(decided(flagged, (rule.effect for rule in fired)), fired, shadow)
+        return RuleVerdict(decided(flagged, (rule.effect for rule in fired)), fired, shadow)
 
 
 def decided(flagged: bool, effects: Iterable[Effect]) -> bool:
@@ -140,7 +140,7 @@ def decided(flagged: bool, effects: Iterable[Effect]) -> bool:
     return Effect.FLAG in found or (flagged and Effect.SILENCE not in found)
 
 
-def fraud_type(fired: Sequence[Armed]) -> str | None:
+def fraud_type(fired: Sequence[ArmedRule]) -> str | None:
     """Return the type of fraud of the first rule that flags and has one, or else that raises."""
     for effect in (Effect.FLAG, Effect.RAISE):
         for rule in fired:
@@ -176,7 +176,7 @@ class RuleBook:
             found = self._made(detector, mine)
             # before it has a say: decisions name the mark alone
             if found.mark:
-                self._provenance.note(found.mark, Decider.RULES, detector.name, found.told)
+                self._provenance.note(found.mark, ProvenanceKind.RULES, detector.name, found.told)
             known[key] = found
         return known[key]
 
@@ -207,7 +207,7 @@ class RuleBook:
 
     def _read_version(self) -> int:
         with self._database.read() as session:
-            return session.scalar(select(Clock.version).where(Clock.id == 1)) or 0
+            return session.scalar(select(RuleClock.version).where(RuleClock.id == 1)) or 0
 
     def _names(self, detector: Detector) -> frozenset[str]:
         """Return the names under which a detector decides: its own, and those in whose place it was put."""
@@ -236,7 +236,7 @@ class RuleBook:
         told = _told([rule for rule, _ in trees if rule.state in ASKED], entries)
         armed = {
             state: [
-                Armed(
+                ArmedRule(
                     rule.name, Effect(rule.effect), rule.fraud_type, rule.note, tree, compiled(tree, entries)
                 )
                 for rule, tree in trees

@@ -25,9 +25,9 @@ from screening.rules.tables import (
     ASKED,
     MOST_NAME,
     MOST_NOTE,
-    Clock,
     Effect,
     Rule,
+    RuleClock,
     RuleList,
     RuleState,
     RuleVersion,
@@ -39,7 +39,7 @@ MOST_RULES = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
+class RuleDraft:
     """A rule as somebody writes it."""
 
     name: str
@@ -50,7 +50,7 @@ class Draft:
     note: str = ""
     owner: str = ""
 
-    def stripped(self) -> Draft:
+    def stripped(self) -> RuleDraft:
         """Return it without the white space around its parts."""
         return replace(
             self,
@@ -140,7 +140,7 @@ class RuleStore:
                 remedy=did_you_mean(detector, names) or f"There are: {', '.join(names)}.",
             ) from None
 
-    def check(self, draft: Draft, lists: Mapping[str, str] | None = None) -> Condition:
+    def check(self, draft: RuleDraft, lists: Mapping[str, str] | None = None) -> Condition:
         """Return what a rule means.
 
         Args:
@@ -163,7 +163,7 @@ class RuleStore:
             return BadRule(problem.what, rule.detector, problem.remedy)
         return None
 
-    def add(self, draft: Draft, by: str) -> Rule:
+    def add(self, draft: RuleDraft, by: str) -> Rule:
         """Keep a new rule as a draft.
 
         Raises:
@@ -183,7 +183,7 @@ class RuleStore:
         return rule
 
     def change(
-        self, number: int, draft: Draft, by: str, *, decides: bool = True, seen: int | None = None
+        self, number: int, draft: RuleDraft, by: str, *, decides: bool = True, seen: int | None = None
     ) -> Rule:
         """Keep what somebody made of a rule; its state stays.
 
@@ -260,16 +260,16 @@ def changing(database: Database) -> Iterator[Session]:
     """Give a transaction that every process notices which has read the rules before."""
     with database.write() as session:
         yield session
-        clock = session.get(Clock, 1, with_for_update=True)
+        clock = session.get(RuleClock, 1, with_for_update=True)
         if clock is None:
-            session.add(Clock(id=1, version=1))
+            session.add(RuleClock(id=1, version=1))
         else:
             clock.version += 1
 
 
-def draft_of(rule: Rule | RuleVersion) -> Draft:
+def draft_of(rule: Rule | RuleVersion) -> RuleDraft:
     """Return a rule as somebody would write it."""
-    return Draft(
+    return RuleDraft(
         name=rule.name,
         condition=rule.condition,
         effect=rule.effect,
@@ -280,7 +280,7 @@ def draft_of(rule: Rule | RuleVersion) -> Draft:
     )
 
 
-def columns_of(draft: Draft, by: str) -> dict[str, Any]:
+def columns_of(draft: RuleDraft, by: str) -> dict[str, Any]:
     """Return the columns of a rule's row as a draft has them, changed now by somebody."""
     return {
         "name": draft.name,
@@ -316,7 +316,7 @@ def _require_free(session: Session, name: str, other_than: int | None = None) ->
         raise Conflict(f"There is a rule {there.name} already.", remedy="Give this one another name.")
 
 
-def check_words(draft: Draft) -> None:
+def check_words(draft: RuleDraft) -> None:
     """See that the parts of a rule beside its condition can be used.
 
     Raises:

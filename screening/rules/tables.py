@@ -133,7 +133,7 @@ class ListEntry(Base):
     added_by: Mapped[str] = mapped_column(String(128))
 
 
-class Clock(Base):
+class RuleClock(Base):
     """Counts changes of rules and lists; one row."""
 
     __tablename__ = "rules_clock"

@@ -12,7 +12,7 @@ from screening.rules.tables import Rule
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class RulesFileResult:
     """Result for a file."""
 
     rules: Sequence[Rule]
@@ -23,7 +23,7 @@ class Taken:
     """That are new."""
 
 
-def take(file: RulesFile, store: RuleStore, lists: RuleLists, by: str) -> Taken:
+def take(file: RulesFile, store: RuleStore, lists: RuleLists, by: str) -> RulesFileResult:
     """Keep the rules of a file as drafts, and its lists with their entries.
 
     Args:
@@ -45,4 +45,4 @@ def take(file: RulesFile, store: RuleStore, lists: RuleLists, by: str) -> Taken:
             lists.add(each.name, entries, by)
     names = {rule.name.casefold() for rule in store.all()}
     new = [one.draft for one in file.rules if one.draft.name.casefold() not in names]
-    return Taken([store.add(draft, by) for draft in new], len(file.rules) - len(new), made)
+    return RulesFileResult([store.add(draft, by) for draft in new], len(file.rules) - len(new), made)

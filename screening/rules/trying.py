@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from screening.ledger.filters import Filter
+from screening.ledger.filters import DecisionFilter
 from screening.monitoring.comparison import USUAL_DELAY
-from screening.rules.backtest import Example, Outcome, Tried, backtest, counterexamples
+from screening.rules.backtest import BacktestOutcome, MatchedRow, TriedRule, backtest, counterexamples
 from screening.rules.language.problems import BadRule
 from screening.rules.language.tree import lists
 from screening.rules.lists import RuleLists, entries_of
 from screening.rules.rules_file import FileRule, RulesFile
-from screening.rules.store import Draft, RuleStore
+from screening.rules.store import RuleDraft, RuleStore
 from screening.rules.tables import Effect, RuleState
 
 if TYPE_CHECKING:
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 class Trial:
     """Trial of one rule: its outcome, and legitimate rows that it would have met."""
 
-    outcome: Outcome
-    counterexamples: Sequence[Example]
+    outcome: BacktestOutcome
+    counterexamples: Sequence[MatchedRow]
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class RuleProblem:
     """Problem of a rule of a file that can't be used."""
 
     rule: FileRule
@@ -51,7 +51,9 @@ class Trials:
         self.delay = USUAL_DELAY if delay_days is None else timedelta(days=delay_days)
         """After which labels have come."""
 
-    def of_file(self, file: RulesFile, keep: RuleLists, *, chosen: Filter, now: datetime) -> list[Outcome]:
+    def of_file(
+        self, file: RulesFile, keep: RuleLists, *, chosen: DecisionFilter, now: datetime
+    ) -> list[BacktestOutcome]:
         """Return what the rules of a file would have done, which may bring entries of lists.
 
         Args:
@@ -70,7 +72,7 @@ class Trials:
         tried = [self._tried(one.draft, kinds) for one in file.rules]
         return self._of(tried, own, chosen, now)
 
-    def one(self, draft: Draft, *, chosen: Filter, now: datetime) -> Trial:
+    def one(self, draft: RuleDraft, *, chosen: DecisionFilter, now: datetime) -> Trial:
         """Return what one rule would have done, with legitimate rows that it would have met.
 
         Raises:
@@ -81,7 +83,7 @@ class Trials:
         entries = self._entries([rule], {})
         return Trial(outcome, counterexamples(rule, entries, self._questions, chosen=chosen))
 
-    def problems(self, file: RulesFile) -> list[Problem]:
+    def problems(self, file: RulesFile) -> list[RuleProblem]:
         """Return which rules of a file can't be used, and why."""
         kinds = {**file.kinds, **self._store.kinds()}
         found = []
@@ -89,12 +91,12 @@ class Trials:
             try:
                 self._store.check(one.draft, kinds)
             except BadRule as problem:
-                found.append(Problem(one, problem))
+                found.append(RuleProblem(one, problem))
         return found
 
-    def _tried(self, draft: Draft, kinds: Mapping[str, str] | None = None) -> Tried:
+    def _tried(self, draft: RuleDraft, kinds: Mapping[str, str] | None = None) -> TriedRule:
         draft = draft.stripped()
-        return Tried(
+        return TriedRule(
             name=draft.name,
             condition=self._store.check(draft, kinds),
             effect=Effect(draft.effect),
@@ -102,8 +104,12 @@ class Trials:
         )
 
     def _of(
-        self, rules: Sequence[Tried], own: Mapping[str, frozenset[str]], chosen: Filter, now: datetime
-    ) -> list[Outcome]:
+        self,
+        rules: Sequence[TriedRule],
+        own: Mapping[str, frozenset[str]],
+        chosen: DecisionFilter,
+        now: datetime,
+    ) -> list[BacktestOutcome]:
         flagging = [
             rule.name
             for rule in self._store.all()
@@ -120,7 +126,7 @@ class Trials:
         )
 
     def _entries(
-        self, rules: Sequence[Tried], own: Mapping[str, frozenset[str]]
+        self, rules: Sequence[TriedRule], own: Mapping[str, frozenset[str]]
     ) -> Mapping[str, frozenset[str]]:
         names = {name for rule in rules for name in lists(rule.condition)}
         kept = entries_of(self._store.database, names) if names else {}

@@ -16,7 +16,7 @@ from screening.transactions.amount_units import AmountUnit
 
 if TYPE_CHECKING:
     from screening.detectors.detector import Detector
-    from screening.detectors.model_card import Profile
+    from screening.detectors.model_card import ColumnProfile
 
 QUARTILES = {"q25": 0.25, "q50": 0.5, "q75": 0.75}
 MUCH = 1.0
@@ -66,14 +66,14 @@ class Scale:
         return f"about {rounded} times {'as large as' if self.power > 0 else 'smaller than'} in the training data"
 
 
-def profile_of(detector: Detector) -> Profile | None:
+def profile_of(detector: Detector) -> ColumnProfile | None:
     """Return how the amounts of the training lay, if the detector has amounts and a card that tells."""
     name = detector.contract.amount
     return None if detector.card is None or name is None else detector.card.columns.get(name)
 
 
 def compare(
-    known: Profile | None, amounts: AmountEvidence, unit: AmountUnit = AmountUnit.WHOLE
+    known: ColumnProfile | None, amounts: AmountEvidence, unit: AmountUnit = AmountUnit.WHOLE
 ) -> Scale | None:
     """Compare the amounts of a file, all of them, with those of a training.
 
@@ -106,7 +106,7 @@ def compare(
     )
 
 
-def trained_whole(known: Profile) -> bool:
+def trained_whole(known: ColumnProfile) -> bool:
     """Tell whether the amounts of a training are whole numbers, as far as its card tells."""
     if known.whole is not None:
         return known.whole == 1.0
@@ -114,7 +114,7 @@ def trained_whole(known: Profile) -> bool:
     return bool(marks) and all(float(mark).is_integer() for mark in marks)
 
 
-def surely_scaled(known: Profile, sizes: Sizes, power: float) -> bool:
+def surely_scaled(known: ColumnProfile, sizes: Sizes, power: float) -> bool:
     """Tell whether so few amounts would hardly be drawn from those of the training."""
     if sizes.total >= FEW:
         return True

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from screening.errors import ScreeningError
 from screening.infra.database import Base, Database, UntilChanged
 from screening.infra.job_queue import UtcDateTime, now
-from screening.scoring.thresholds import Limits, flag
+from screening.scoring.thresholds import Thresholds, flag
 
 MOST_REASON = 500
 
@@ -65,18 +65,19 @@ class AppliedThresholds:
 
     def __init__(self, database: Database, usual: float) -> None:
         self._database, self.usual = database, usual
-        self._kept: UntilChanged[None, Mapping[str, Limits]] = UntilChanged(database)
+        self._kept: UntilChanged[None, Mapping[str, Thresholds]] = UntilChanged(database)
         self._changes: UntilChanged[None, Sequence[BlockChange]] = UntilChanged(database)
 
-    def of(self, detector: str) -> Limits:
+    def of(self, detector: str) -> Thresholds:
         """Return the thresholds of a detector, by its name."""
-        return self._kept.get(None, self._read).get(detector) or Limits(self.usual)
+        return self._kept.get(None, self._read).get(detector) or Thresholds(self.usual)
 
-    def _read(self) -> Mapping[str, Limits]:
+    def _read(self) -> Mapping[str, Thresholds]:
         with self._database.read() as session:
             rows = session.scalars(select(ThresholdRow).order_by(ThresholdRow.id)).all()
         return {
-            row.detector: Limits(self.usual if row.review is None else row.review, row.block) for row in rows
+            row.detector: Thresholds(self.usual if row.review is None else row.review, row.block)
+            for row in rows
         }
 
     def blocks(self) -> Sequence[BlockChange]:
@@ -120,7 +121,7 @@ class AppliedThresholds:
 
     def apply(
         self, detector: str, review: float | None, block: float | None, *, by: str, reason: str = ""
-    ) -> Limits:
+    ) -> Thresholds:
         """Give a detector other thresholds, for what is decided from now on, and return them.
 
         Args:
@@ -141,13 +142,13 @@ class AppliedThresholds:
             session.add(row)
         return limits
 
-    def check(self, review: float | None, block: float | None, reason: str) -> Limits:
+    def check(self, review: float | None, block: float | None, reason: str) -> Thresholds:
         """Return thresholds as they would hold.
 
         Raises:
             BadThreshold: they can't be.
         """
-        limits = Limits(self.usual if review is None else review, block)
+        limits = Thresholds(self.usual if review is None else review, block)
         if not 0 < limits.review <= 1:
             raise BadThreshold("The threshold isn't above 0 and at most 1.", "review", "Write it as 0.8.")
         if block is not None and not limits.review <= block <= 1:

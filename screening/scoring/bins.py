@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from screening.detectors.detector import Detector
-from screening.detectors.model_card import QUANTILES, Pairs, Profile
+from screening.detectors.model_card import QUANTILES, ColumnProfile, Pairs
 from screening.transactions.schema import Role
 
 # Highest probability of each range but the last: narrow where the probabilities of most payments lie.
@@ -105,7 +105,7 @@ def shape(bins: Mapping[str, Bins]) -> str:
     return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 
-def _of_texts(then: Profile, levels: Pairs) -> Bins:
+def _of_texts(then: ColumnProfile, levels: Pairs) -> Bins:
     frequent = [(code, share) for code, share in levels if share >= RARE]
     missing = then.missing or 0.0
     shares = [share for _, share in frequent]
@@ -113,7 +113,7 @@ def _of_texts(then: Profile, levels: Pairs) -> Bins:
     return Bins(tuple(code for code, _ in frequent), (*shares, rest, missing), texts=True)
 
 
-def of_numbers(then: Profile) -> Bins | None:
+def of_numbers(then: ColumnProfile) -> Bins | None:
     """Return the bins of a column of numbers; ``None`` where its card says too little."""
     missing = then.missing or 0.0
     if then.bins is not None:
@@ -131,7 +131,7 @@ def of_numbers(then: Profile) -> Bins | None:
     return Bins(tuple(borders), (*shares.tolist(), missing), exact=False, reach=reach)
 
 
-def borders_of(then: Profile) -> dict[float, tuple[float, float]]:
+def borders_of(then: ColumnProfile) -> dict[float, tuple[float, float]]:
     """Return the quantiles that can be borders, each with how much lies at or below it: at least, and at most.
 
     A quantile tells that at least its share lies at or below it. Where many rows have that very value it may be more,
@@ -148,7 +148,7 @@ def borders_of(then: Profile) -> dict[float, tuple[float, float]]:
     return found
 
 
-def _known(then: Profile) -> list[tuple[float, float]]:
+def _known(then: ColumnProfile) -> list[tuple[float, float]]:
     """Return what is known of the order of the values: shares, and the values that they reach to."""
     known = [(share, then.quantiles[name]) for name, share in QUANTILES.items()]
     known += [(place / 10, mark) for place, mark in enumerate(then.deciles) if len(then.deciles) == 11]
@@ -156,7 +156,7 @@ def _known(then: Profile) -> list[tuple[float, float]]:
     return [*known, (1.0, math.inf if then.maximum is None else then.maximum)]
 
 
-def _many_may_have_one_value(then: Profile) -> bool:
+def _many_may_have_one_value(then: ColumnProfile) -> bool:
     """Return whether quantiles are whole numbers, or several of them one: measured values rarely are."""
     values = list(then.quantiles.values())
     return len(set(values)) < len(values) or all(value == round(value) for value in values)

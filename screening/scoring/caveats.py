@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from screening.detectors.detector import Detector
-from screening.detectors.model_card import Profile
-from screening.detectors.vectorizer import Seen
+from screening.detectors.model_card import ColumnProfile
+from screening.detectors.vectorizer import History
 from screening.features import Definition, Past
 from screening.features.definitions.feature import number
 from screening.scoring.amount_scale import OTHER, profile_of
@@ -28,7 +28,7 @@ from screening.transactions.schema import Matrix, Role, Transactions
 FEW = 64
 """Rows."""
 COMPARED = (Role.AMOUNT, Role.NUMBER)
-NOTHING_KNOWN = Profile()
+NOTHING_KNOWN = ColumnProfile()
 # Shared by nearly all rows: a list for each of ten thousand rows takes as long as their net.
 NOTHING_SAID: Sequence[str] = ()
 NO_PAST = (
@@ -37,11 +37,11 @@ NO_PAST = (
 )
 
 
-def remarks(detector: Detector, transactions: Transactions, history: Seen) -> list[Sequence[str]]:
+def remarks(detector: Detector, transactions: Transactions, history: History) -> list[Sequence[str]]:
     """Return what makes each transaction's probability doubtful, in words; mostly nothing.
 
     ``transactions`` are in the order of the detector's columns. A past that isn't sorted is sorted here: who asks
-    more than once, or for more than this, gives :meth:`Seen.indexed`.
+    more than once, or for more than this, gives :meth:`History.indexed`.
     """
     said: defaultdict[int, list[str]] = defaultdict(list)
     definition = detector.vectorizer.definition
@@ -58,7 +58,7 @@ def remarks(detector: Detector, transactions: Transactions, history: Seen) -> li
     return found
 
 
-def never_seen(definition: Definition, transactions: Transactions, history: Seen) -> NDArray[np.bool_]:
+def never_seen(definition: Definition, transactions: Transactions, history: History) -> NDArray[np.bool_]:
     """Tell whether nobody in a row was seen before, bool (rows,)."""
     past = history.indexed(definition).past
     alone = first_here(definition, transactions.values)

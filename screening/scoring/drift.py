@@ -33,7 +33,7 @@ class Drift:
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
+class BinCounts:
     """Number of rows in each bin of each column."""
 
     shape: str
@@ -50,7 +50,7 @@ class Counts:
         return {"shape": self.shape, "rows": self.rows, "columns": columns}
 
 
-def count(detector: Detector, rows: Matrix) -> Counts:
+def count(detector: Detector, rows: Matrix) -> BinCounts:
     """Count rows by the bins of a detector's training data; without a card there are none.
 
     Args:
@@ -60,10 +60,10 @@ def count(detector: Detector, rows: Matrix) -> Counts:
     places = {name: place for place, name in enumerate(detector.contract.columns)}
     known = bins.of_detector(detector)
     found = {name: each.count(rows[:, places[name]]) for name, each in known.items()}
-    return Counts(bins.shape(known), len(rows), found)
+    return BinCounts(bins.shape(known), len(rows), found)
 
 
-def told(detector: Detector, counts: Counts) -> list[dict[str, Any]]:
+def told(detector: Detector, counts: BinCounts) -> list[dict[str, Any]]:
     """Return each compared column as JSON types, the most changed first; none where too little is known.
 
     Args:

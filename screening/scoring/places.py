@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class Places:
+class AddressTables:
     """Gives each detector's transactions the table by which their addresses are looked up.
 
     Args:

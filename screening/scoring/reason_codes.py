@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from screening.detectors.detector import Detector
 from screening.detectors.vectorizer import Inputs
-from screening.scoring.reason_words import FAR, Said, Sentences
+from screening.scoring.reason_words import FAR, FeatureValue, Sentences
 from screening.transactions.schema import Transactions
 
 # explained at a time: 60 variants a row of 30 columns, so that the working set stays below 10 MB
@@ -159,7 +159,7 @@ def reason_of_feature(
     for place in group:
         name = detector.vectorizer.inputs[place]
         low, high = detector.typical[name]
-        one = Said(sentences.features[place], float(inputs[place]), low, high, amount)
+        one = FeatureValue(sentences.features[place], float(inputs[place]), low, high, amount)
         if not one.inside:
             said.append((name, one))
     if not said:

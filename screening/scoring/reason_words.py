@@ -36,7 +36,7 @@ STATISTICS = {"mean": "mean", "median": "median", "max": "largest", "sum": "tota
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class FeatureValue:
     """A feature's value in one row, beside the usual ones."""
 
     feature: Feature
@@ -101,7 +101,7 @@ class Sentences:
         """Place of the input that is the amount as it is."""
         self._names = display_names(definition.contract)
         self._amount = definition.contract.amount
-        self._makers: Mapping[str, Callable[[Said], str]] = {
+        self._makers: Mapping[str, Callable[[FeatureValue], str]] = {
             **dict.fromkeys(("log", "plain"), self._plain),
             **dict.fromkeys(("against mean", "against median", "against max"), self._against),
             **dict.fromkeys(STATISTICS, self._statistic),
@@ -132,7 +132,7 @@ class Sentences:
             return statistic, *feature.columns
         return feature.topic or feature.name, ""
 
-    def of(self, said: Said) -> str:
+    def of(self, said: FeatureValue) -> str:
         """Return the sentence; the value must not be a usual one."""
         statistic = said.feature.key[0]
         if said.feature.is_never(said.value) and statistic != "last":
@@ -150,12 +150,12 @@ class Sentences:
             words = words.replace(column, self._names[column])
         return words
 
-    def _plain(self, said: Said) -> str:
+    def _plain(self, said: FeatureValue) -> str:
         if said.feature.columns[0] == self._amount:
             said = replace(said, money=True)
         return f"{self.name(said.feature.columns[0])} {said.shown}, {_side(said)}"
 
-    def _against(self, said: Said) -> str:
+    def _against(self, said: FeatureValue) -> str:
         statistic, name, window = (
             said.feature.key[0].split()[-1],
             said.feature.key[1],
@@ -168,28 +168,28 @@ class Sentences:
         usual = said.amount / times
         return f"amount {said.amount:,.2f} is {times_of(times)} × {whose} ({usual:,.2f})"
 
-    def _score(self, said: Said) -> str:
+    def _score(self, said: FeatureValue) -> str:
         name, window = said.feature.key[1], float(said.feature.key[2])
         shown = f"amount {said.amount:,.2f}" if said.amount is not None else "the amount"
         distance = said.shown.lstrip("-−")
         side = "above" if said.value > 0 else "below"
         return f"{shown} is {distance} {side} this {self.name(name)}'s {window_of(window)} mean"
 
-    def _statistic(self, said: Said) -> str:
+    def _statistic(self, said: FeatureValue) -> str:
         statistic, name, window = said.feature.key
         of = f"{STATISTICS[statistic]} amount of the {last(float(window))}"
         return f"this {self.name(name)}'s {of} is {said.shown}; {said.usual}"
 
-    def _count(self, said: Said) -> str:
+    def _count(self, said: FeatureValue) -> str:
         name, window = said.feature.key[1], float(said.feature.key[2])
         return f"{plural(said.shown, 'transaction')} with this {self.name(name)} in the {last(window)}; {said.usual}"
 
-    def _distinct(self, said: Said) -> str:
+    def _distinct(self, said: FeatureValue) -> str:
         name, partner, window = said.feature.key[1:]
         what = plural(said.shown, self.name(partner))
         return f"{what} seen with this {self.name(name)} in the {last(float(window))}; {said.usual}"
 
-    def _last(self, said: Said) -> str:
+    def _last(self, said: FeatureValue) -> str:
         these = " and ".join(f"this {self.name(column)}" for column in said.feature.columns)
         many = len(said.feature.columns) > 1
         if said.feature.shape is Shape.FLAG or said.feature.is_never(said.value):
@@ -199,20 +199,20 @@ class Sentences:
         seen = "were last seen together" if many else "was last seen"
         return f"{these} {seen} {said.shown} ago; {_ago(said)}"
 
-    def _level(self, said: Said) -> str:
+    def _level(self, said: FeatureValue) -> str:
         words = said.feature.words
         if " is " in words and "this value" not in words:  # a country
             return self._spoken(words)
         return f"this {self.name(said.feature.columns[0])} speaks for fraud by itself"
 
-    def _frequency(self, said: Said) -> str:
-        return f"this {self.name(said.feature.columns[0])} stands in {said.shown} of the training data; {said.usual}"
+    def _frequency(self, said: FeatureValue) -> str:
+        return f"this {self.name(said.feature.columns[0])} appears in {said.shown} of the training data; {said.usual}"
 
-    def _other(self, said: Said) -> str:
+    def _other(self, said: FeatureValue) -> str:
         words = self._spoken(said.feature.words)
         return words if said.feature.show(said.value) is None else f"{words} is {said.shown}; {said.usual}"
 
-    def _since(self, said: Said) -> str:
+    def _since(self, said: FeatureValue) -> str:
         return f"{self.name(said.feature.columns[0])} is {said.shown} before; {said.usual}"
 
 
@@ -253,7 +253,7 @@ def plural(count: str, one: str) -> str:
     return f"{count} {one}" if count == "1" else f"{count} {one}{'es' if one.endswith(('s', 'x')) else 's'}"
 
 
-def _side(said: Said) -> str:
+def _side(said: FeatureValue) -> str:
     """Say the side as "far above the usual 2 to 5"."""
     width = max(said.high - said.low, 1e-12)
     distance = (said.low - said.value if said.value < said.low else said.value - said.high) / width
@@ -262,7 +262,7 @@ def _side(said: Said) -> str:
     return f"{'far ' if distance > FAR else ''}{word} the usual {low_to_high}"
 
 
-def _ago(said: Said) -> str:
+def _ago(said: FeatureValue) -> str:
     low, high = said.in_words(said.low), said.in_words(said.high)
     if low == high:
         return "usually never before" if low == "never" else f"usually {low} ago"

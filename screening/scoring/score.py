@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from screening.detectors.detector import Detector
-from screening.detectors.vectorizer import NOTHING, Inputs, Seen
+from screening.detectors.vectorizer import NOTHING, History, Inputs
 from screening.scoring import caveats, reason_codes, thresholds
 from screening.scoring.reason_codes import Reason
 from screening.transactions.schema import Transactions
@@ -58,7 +58,7 @@ def own_probabilities(inputs: Inputs, detector: Detector) -> NDArray[np.float32]
 def score(
     transactions: Transactions,
     detector: Detector,
-    history: Seen = NOTHING,
+    history: History = NOTHING,
     *,
     threshold: float,
     probabilities: Probabilities = own_probabilities,

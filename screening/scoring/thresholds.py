@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class Thresholds:
     """The thresholds of a detector."""
 
     review: float
@@ -19,9 +19,9 @@ class Limits:
     """From which on a flagged row is to be stopped without a look; ``None`` where none is."""
 
 
-def always(threshold: float) -> Callable[[str], Limits]:
+def always(threshold: float) -> Callable[[str], Thresholds]:
     """Return what gives every detector the same threshold."""
-    return lambda _detector: Limits(threshold)
+    return lambda _detector: Thresholds(threshold)
 
 
 def flag(probabilities: NDArray[np.float32], threshold: float) -> NDArray[np.bool_]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from screening.detectors.shadow_runs import ShadowRun
 from screening.ledger import money
 from screening.ledger.fields import ENTITIES, entities_of
-from screening.ledger.filters import Filter
+from screening.ledger.filters import DecisionFilter
 from screening.ledger.identity import TransactionId
 from screening.shadow.scores import ShadowStore
 
@@ -53,7 +53,7 @@ QUERIES: Mapping[str, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Interval:
+class ShareInterval:
     """A share with its 95 % interval (Wilson 1927)."""
 
     count: int
@@ -94,7 +94,7 @@ class Sum:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class FlagGroup:
     """Rows that were flagged by one, by both, or by neither."""
 
     first: bool
@@ -108,7 +108,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Day:
+class ShadowDay:
     """The rows that were decided on one day."""
 
     day: datetime
@@ -121,7 +121,7 @@ class Day:
 
 
 @dataclass(frozen=True, slots=True)
-class Moved:
+class FlippedRow:
     """A row that only one of the two flags."""
 
     id: str
@@ -141,11 +141,11 @@ Bins = Sequence[tuple[float, float, int, int]]
 class TwoSides:
     """Flags of two sides, the first and the other, on the same rows."""
 
-    parts: Sequence[Part]
+    parts: Sequence[FlagGroup]
     """Both, the other alone, the first alone, neither."""
-    gained: Sequence[Moved]
+    gained: Sequence[FlippedRow]
     """That the other alone flags, the largest amounts first."""
-    lost: Sequence[Moved]
+    lost: Sequence[FlippedRow]
     """That the first alone flags."""
 
     @property
@@ -155,12 +155,12 @@ class TwoSides:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison(TwoSides):
+class ShadowComparison(TwoSides):
     """Scores of two detectors for the same rows, at the threshold at which each row was decided; the other is the one
     in the shadow.
     """
 
-    days: Sequence[Day]
+    days: Sequence[ShadowDay]
     """The earliest first."""
     first_bins: Bins
     """(low, high, rows, flagged rows)"""
@@ -177,42 +177,42 @@ class Comparison(TwoSides):
         return self.rows >= LEAST_ROWS and self.flagged >= LEAST_FLAGGED
 
     @property
-    def agreement(self) -> Interval:
+    def agreement(self) -> ShareInterval:
         """Of all rows, those of which both say the same."""
-        return Interval(sum(part.rows for part in self.parts if part.first == part.shadow), self.rows)
+        return ShareInterval(sum(part.rows for part in self.parts if part.first == part.shadow), self.rows)
 
     @property
-    def first_precision(self) -> Interval:
+    def first_precision(self) -> ShareInterval:
         """Of labelled rows that the first detector flags, those that were fraud."""
         return precision(part for part in self.parts if part.first)
 
     @property
-    def shadow_precision(self) -> Interval:
+    def shadow_precision(self) -> ShareInterval:
         """Of labelled rows that the one in the shadow flags, those that were fraud."""
         return precision(part for part in self.parts if part.shadow)
 
     @property
-    def first_recall(self) -> Interval:
+    def first_recall(self) -> ShareInterval:
         """Of rows that were fraud, those that the first detector flags."""
         return caught(self.parts, lambda part: part.first)
 
     @property
-    def shadow_recall(self) -> Interval:
+    def shadow_recall(self) -> ShareInterval:
         """Of rows that were fraud, those that the one in the shadow flags."""
         return caught(self.parts, lambda part: part.shadow)
 
 
-def compare(run: ShadowRun, store: ShadowStore, questions: Questions) -> Comparison:
+def compare(run: ShadowRun, store: ShadowStore, questions: Questions) -> ShadowComparison:
     """Compare the two of a run, over all rows that are in the ledger and have both probabilities.
 
     Raises:
         TooMuch: it takes too long or too much memory.
     """
-    chosen = Filter(detector=run.first)
+    chosen = DecisionFilter(detector=run.first)
     found = questions.beside(chosen, store.table(run.id), QUERIES)
-    return Comparison(
+    return ShadowComparison(
         parts=parts_of(found["parts"]),
-        days=[Day(**row) for row in reversed(found["days"])],
+        days=[ShadowDay(**row) for row in reversed(found["days"])],
         first_bins=_bins(found["first_bins"]),
         shadow_bins=_bins(found["shadow_bins"]),
         gained=[moved_of(row) for row in found["gained"]],
@@ -220,7 +220,7 @@ def compare(run: ShadowRun, store: ShadowStore, questions: Questions) -> Compari
     )
 
 
-def parts_of(rows: Sequence[Mapping[str, Any]]) -> list[Part]:
+def parts_of(rows: Sequence[Mapping[str, Any]]) -> list[FlagGroup]:
     """Return both, the other alone, the first alone and neither, of rows counted by flags, label and currency."""
     found = []
     for first, shadow in ((True, True), (False, True), (True, False), (False, False)):
@@ -234,7 +234,7 @@ def parts_of(rows: Sequence[Mapping[str, Any]]) -> list[Part]:
             Sum(money.major(units, currency), currency)
             for currency, units in sorted(sums.items(), key=lambda each: each[0] or "")
         ]
-        found.append(Part(first, shadow, sum(row["rows"] for row in mine), kept, counted[1], counted[0]))
+        found.append(FlagGroup(first, shadow, sum(row["rows"] for row in mine), kept, counted[1], counted[0]))
     return found
 
 
@@ -243,10 +243,10 @@ def _bins(rows: Sequence[Mapping[str, Any]]) -> Bins:
     return [(place / BINS, (place + 1) / BINS, *counted.get(place, (0, 0))) for place in range(BINS)]
 
 
-def moved_of(row: Mapping[str, Any]) -> Moved:
+def moved_of(row: Mapping[str, Any]) -> FlippedRow:
     """Return a row of an answer."""
     amount = row["amount"]
-    return Moved(
+    return FlippedRow(
         str(TransactionId(row["origin"], row["number"])),
         None if amount is None else Sum(money.major(amount, row["currency"]), row["currency"]),
         row["probability"],
@@ -257,13 +257,13 @@ def moved_of(row: Mapping[str, Any]) -> Moved:
     )
 
 
-def precision(parts: Iterable[Part]) -> Interval:
+def precision(parts: Iterable[FlagGroup]) -> ShareInterval:
     """Return of labelled rows those that were fraud."""
     some = list(parts)
     fraud = sum(part.fraud for part in some)
-    return Interval(fraud, fraud + sum(part.legitimate for part in some))
+    return ShareInterval(fraud, fraud + sum(part.legitimate for part in some))
 
 
-def caught(parts: Sequence[Part], flags: Callable[[Part], bool]) -> Interval:
+def caught(parts: Sequence[FlagGroup], flags: Callable[[FlagGroup], bool]) -> ShareInterval:
     """Return of the rows that were fraud those that are in the parts that one flags."""
-    return Interval(sum(part.fraud for part in parts if flags(part)), sum(part.fraud for part in parts))
+    return ShareInterval(sum(part.fraud for part in parts if flags(part)), sum(part.fraud for part in parts))

@@ -15,7 +15,7 @@ from screening.ledger.history import drop_apart
 from screening.ledger.ledger import Ledger
 from screening.ledger.tables import ShadowCount
 from screening.shadow.scores import ShadowStore
-from screening.uploads.screenings import DONE, History, Screening
+from screening.uploads.screenings import DONE, Screening, Screenings
 
 # After its end a run still takes screenings for so long: the clocks of machines differ.
 LATE = timedelta(hours=1)
@@ -24,7 +24,7 @@ YOUNG = timedelta(seconds=10)
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class RunProgress:
     """Progress of a run."""
 
     run: ShadowRun
@@ -43,8 +43,8 @@ class ShadowDesk:
         history: the screenings.
     """
 
-    def __init__(self, detectors: Detectors, ledger: Ledger, history: History) -> None:
-        self._detectors, self._history, self._instance = detectors, history, ledger.instance
+    def __init__(self, detectors: Detectors, ledger: Ledger, screenings: Screenings) -> None:
+        self._detectors, self._screenings, self._instance = detectors, screenings, ledger.instance
         self._looked: dict[str, datetime] = {}
         """Until when no file waits for a run."""
         self.store = ShadowStore(ledger.tables, ledger.velocity)
@@ -87,17 +87,17 @@ class ShadowDesk:
             )
             .order_by(Screening.finished, Screening.id)
         )
-        with self._history.database.read() as session:
+        with self._screenings.database.read() as session:
             waiting = [each for each in session.scalars(query) if each not in done][:limit]
             if not waiting:
                 self._looked[run.id] = max(run.started, begun - LATE)
             found = [session.get(Screening, each) for each in waiting]
         return [each for each in found if each is not None]
 
-    def standing(self, run: ShadowRun) -> Standing:
+    def standing(self, run: ShadowRun) -> RunProgress:
         """Return how far a run is."""
         waiting, files = (self.store.waiting(), len(self.files(run))) if run.runs else (0, 0)
-        return Standing(run, self.store.count(run.id), waiting, files)
+        return RunProgress(run, self.store.count(run.id), waiting, files)
 
     def settle(self) -> list[ShadowRun]:
         """Let the ledger's tables follow the runs, and return those that go on and have begun."""

@@ -22,16 +22,16 @@ from screening.uploads.history_policy import HistoryPolicy, Shadowing
 from screening.uploads.line.order import ScreeningOrder
 from screening.uploads.line.screen import screen
 from screening.uploads.questions.column_mappings import Mapping
-from screening.uploads.results import Outcome
+from screening.uploads.results import ScreeningOutcome
 from screening.uploads.screenings import Screening
-from screening.uploads.upload_folder import Folder
+from screening.uploads.upload_folder import UploadFolder
 
 SCRATCH = "screen-shadow"
 """Below the instance; what a killed worker leaves there is swept with other scratch folders."""
 LOOK_SECONDS = 0.1
 
 
-class GivesWay(Exception):
+class ShadowPreempted(Exception):
     """A file that somebody waits for goes first."""
 
 
@@ -61,8 +61,8 @@ def score_file(
         GivesWay: somebody waits for another file.
     """
     instance = policy.settings.instance
-    theirs = Folder.kept(instance, screening.id)
-    first = Outcome(theirs, screening.threshold)
+    theirs = UploadFolder.kept(instance, screening.id)
+    first = ScreeningOutcome(theirs, screening.threshold)
     if not first.there:
         return None
     scratch = _Scratch(instance / SCRATCH / screening.id)
@@ -83,7 +83,7 @@ def score_file(
             on_batch=_Looking(others_wait),
         )
         screen(scratch, theirs.kind(screening.kind), detectors, order)
-        return np.array(Outcome(scratch, screening.threshold).probability)
+        return np.array(ScreeningOutcome(scratch, screening.threshold).probability)
     except FileNotFoundError:
         if theirs.path.exists():
             raise
@@ -92,7 +92,7 @@ def score_file(
         shutil.rmtree(scratch.path, ignore_errors=True)
 
 
-def mapping_for(detector: Detector, first: Outcome) -> Mapping | None:
+def mapping_for(detector: Detector, first: ScreeningOutcome) -> Mapping | None:
     """Return the mapping of the file's columns for the other detector, as far as both name them alike."""
     said: dict[str, str | Composition] = dict(first.meta.get("columns", {}))
     said |= {name: Composition.of(made) for name, made in first.meta.get("composed", {}).items()}
@@ -102,14 +102,14 @@ def mapping_for(detector: Detector, first: Outcome) -> Mapping | None:
     return Mapping(detector.name, columns, of_this_file=True)
 
 
-class _Scratch(Folder):
+class _Scratch(UploadFolder):
     """A folder in which a file of another one is screened once more."""
 
     def __init__(self, path: Path) -> None:
         self._lay_out(path)
         self.on_wait = lambda: None
 
-    def take(self, other: Folder) -> None:
+    def take(self, other: UploadFolder) -> None:
         """Have the other one's file here, without a copy where the disk can do so."""
         self.path.mkdir(mode=0o700, parents=True)
         place = self.tokens if other.tokens.exists() else self.arriving
@@ -134,4 +134,4 @@ class _Looking:
             return
         self._next = time.monotonic() + LOOK_SECONDS
         if self._others_wait():
-            raise GivesWay
+            raise ShadowPreempted

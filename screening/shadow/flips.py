@@ -15,8 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from screening.ledger.fields import ENTITIES
-from screening.ledger.filters import Filter
-from screening.shadow.comparison import Interval, Part, TwoSides, caught, moved_of, parts_of, precision
+from screening.ledger.filters import DecisionFilter
+from screening.shadow.comparison import (
+    FlagGroup,
+    ShareInterval,
+    TwoSides,
+    caught,
+    moved_of,
+    parts_of,
+    precision,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -54,17 +62,17 @@ class Flips(TwoSides):
     """Flags of two detectors, or at two thresholds."""
 
     @property
-    def only_other(self) -> Part:
+    def only_other(self) -> FlagGroup:
         """Rows that the other alone flags."""
         return self.parts[1]
 
     @property
-    def only_first(self) -> Part:
+    def only_first(self) -> FlagGroup:
         """Rows that the first alone flags."""
         return self.parts[2]
 
     @property
-    def precisions(self) -> tuple[Interval, Interval]:
+    def precisions(self) -> tuple[ShareInterval, ShareInterval]:
         """Of labelled rows that each flags, those that were fraud: the first's, the other's."""
         return (
             precision(part for part in self.parts if part.first),
@@ -72,14 +80,14 @@ class Flips(TwoSides):
         )
 
     @property
-    def recalls(self) -> tuple[Interval, Interval]:
+    def recalls(self) -> tuple[ShareInterval, ShareInterval]:
         """Of rows that were fraud, those that each flags."""
         return caught(self.parts, lambda part: part.first), caught(self.parts, lambda part: part.shadow)
 
 
 def flips(
     questions: Questions,
-    chosen: Filter,
+    chosen: DecisionFilter,
     first_threshold: float,
     other_threshold: float,
     scores: pa.Table | None = None,

@@ -19,16 +19,16 @@ from sqlalchemy import select
 
 from screening.detectors.detector import Detector
 from screening.detectors.shadow_runs import ShadowRun
-from screening.detectors.vectorizer import NOTHING, Seen
+from screening.detectors.vectorizer import NOTHING, History
 from screening.errors import ScreeningError
 from screening.infra.database import Database
-from screening.ledger.history import Recollections
+from screening.ledger.history import HistoryCache
 from screening.ledger.identity import id_prefix
 from screening.ledger.tables import Label
 from screening.ledger.velocity.entries import VelocityEntry
 from screening.ledger.velocity.live_past import LivePast
 from screening.scoring.score import Probabilities, score
-from screening.shadow.scores import Outcome, Pending, ShadowStore, scores_of
+from screening.shadow.scores import Pending, ShadowOutcome, ShadowStore, scores_of
 from screening.transactions.json_records import from_mappings
 from screening.transactions.schema import Transactions
 from screening.uploads.history_policy import HistoryPolicy, Shadowing
@@ -36,7 +36,7 @@ from screening.uploads.history_policy import HistoryPolicy, Shadowing
 log = logging.getLogger("screening.shadow")
 
 
-class Kept(msgspec.Struct):
+class KeptRows(msgspec.Struct):
     """Of :class:`screening.ledger.tail.Kept` what is needed here."""
 
     rows: int
@@ -50,18 +50,18 @@ class Kept(msgspec.Struct):
         return int(self.same["decided_at"])
 
 
-_decode = msgspec.json.Decoder(Kept).decode
+_decode = msgspec.json.Decoder(KeptRows).decode
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class WaitingRequest:
     """One request that waits."""
 
     pending: Pending
-    kept: Kept
+    kept: KeptRows
 
     @classmethod
-    def of(cls, pending: Pending) -> Asked:
+    def of(cls, pending: Pending) -> WaitingRequest:
         """Read it."""
         return cls(pending, _decode(pending.payload))
 
@@ -75,7 +75,7 @@ class Asked:
 class _Read:
     """Requests as the detector in the shadow reads them."""
 
-    asked: list[Asked]
+    asked: list[WaitingRequest]
     rows: Transactions
     labels: NDArray[np.int8]
 
@@ -105,9 +105,9 @@ class RequestScorer:
         self._run, self._detector, self._store, self._tables = run, detector, store, tables
         self._policy, self._probabilities = policy, probabilities
         self._shadowing = Shadowing(run.id, run.first_fingerprint)
-        self._recollections = Recollections()
+        self._history_cache = HistoryCache()
 
-    def score(self, requests: Sequence[Asked], shares: Mapping[str, bool]) -> None:
+    def score(self, requests: Sequence[WaitingRequest], shares: Mapping[str, bool]) -> None:
         """Score requests of the first detector, in their order, and keep what was found.
 
         What can't be read or goes wrong is counted, and the next one is scored all the same.
@@ -125,14 +125,14 @@ class RequestScorer:
                 readable.append(self._read(asked))
             except (ScreeningError, ValueError) as problem:
                 what = problem.what if isinstance(problem, ScreeningError) else "A value can't be read."
-                outcome = Outcome(unreadable=asked.kept.rows, problem=what)
+                outcome = ShadowOutcome(unreadable=asked.kept.rows, problem=what)
                 # in order: it has no row that later ones look back on
                 self._score_all(readable, shares)
                 readable = []
                 self._store.finish(self._run.id, [asked.pending], outcome)
         self._score_all(readable, shares)
 
-    def _read(self, asked: Asked) -> _Read:
+    def _read(self, asked: WaitingRequest) -> _Read:
         kept = asked.kept
         rows = from_mappings(kept.values, self._detector.contract)
         said = kept.columns.get("label") or [None] * kept.rows
@@ -168,9 +168,9 @@ class RequestScorer:
     def _score_group(self, group: _Read, owner: str, *, shared: bool) -> None:
         done = [asked.pending for asked in group.asked]
         try:
-            seen = self._policy.seen(self._recollections, self._detector, owner, self._shadowing)
+            seen = self._policy.seen(self._history_cache, self._detector, owner, self._shadowing)
             live = seen.past if isinstance(seen.past, LivePast) else None
-            history = NOTHING if live is None else Seen(group.labels, live)
+            history = NOTHING if live is None else History(group.labels, live)
             threshold = float(group.asked[0].kept.same["threshold"])
             found = score(
                 group.rows,
@@ -180,7 +180,7 @@ class RequestScorer:
                 probabilities=self._probabilities,
                 explain=False,
             ).probabilities
-            outcome = Outcome(scores=_scores(group, found))
+            outcome = ShadowOutcome(scores=_scores(group, found))
             entry = None if live is None else self._entry(group, live, shared=shared)
         except Exception as problem:
             # only one of them may be to blame
@@ -192,7 +192,7 @@ class RequestScorer:
                 "%s, in the shadow of %s, could not score a request", self._run.shadow, self._run.first
             )
             told = problem.what if isinstance(problem, ScreeningError) else type(problem).__name__
-            outcome, entry = Outcome(failed=len(group.rows), problem=told), None
+            outcome, entry = ShadowOutcome(failed=len(group.rows), problem=told), None
         self._store.finish(self._run.id, done, outcome, entry)
 
     def _entry(self, group: _Read, live: LivePast, *, shared: bool) -> VelocityEntry:

@@ -41,7 +41,7 @@ COUNT = text(
 )
 
 
-class Moved(Exception):
+class SealedMeanwhile(Exception):
     """The scored entry has been sealed meanwhile: it waits elsewhere, and comes again."""
 
 
@@ -56,7 +56,7 @@ class Pending:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class ShadowOutcome:
     """Result for some requests."""
 
     scores: NDArray[Any] | None = None
@@ -78,7 +78,7 @@ class ShadowStore:
         self._tables, self._velocity = tables, velocity
 
     def begin(self, run: str) -> None:
-        """Let a run begin: what stands in the tail by now is before its start."""
+        """Let a run begin: what appears in the tail by now is before its start."""
         count = ShadowCount(
             run=run, runs=True, seeded=False, scored=0, unreadable=0, failed=0, dropped=0, trying=0
         )
@@ -144,7 +144,7 @@ class ShadowStore:
         self,
         run: str | None,
         done: Sequence[Pending],
-        outcome: Outcome,
+        outcome: ShadowOutcome,
         seen: VelocityEntry | None = None,
     ) -> None:
         """Keep what became of some requests, which wait no longer; all or nothing.
@@ -163,9 +163,9 @@ class ShadowStore:
             with self._tables.driver_write() as write:
                 if entries:
                     self._velocity.begin(write)
-                overtaken = entries and self._velocity.add(write, entries)
-                if overtaken or not all(_is_taken(write, each) for each in done):
-                    raise Moved  # noqa: TRY301 -- it ends the transaction
+                stale = entries and self._velocity.add(write, entries)
+                if stale or not all(_is_taken(write, each) for each in done):
+                    raise SealedMeanwhile  # noqa: TRY301 -- it ends the transaction
                 if run is not None:
                     _add(write, run, outcome)
         except BaseException:
@@ -270,7 +270,7 @@ def _is_taken(write: DriverWrite, pending: Pending) -> bool:
     return bool(write.one(FLAG, given).rowcount == 1)
 
 
-def _add(write: DriverWrite, run: str, outcome: Outcome) -> None:
+def _add(write: DriverWrite, run: str, outcome: ShadowOutcome) -> None:
     scores = outcome.scores
     counted = {
         "run": run,
@@ -310,7 +310,7 @@ def of_file(screening: str, probabilities: NDArray[np.float32]) -> NDArray[Any]:
 
 
 def packed(scores: NDArray[Any]) -> bytes:
-    """Return rows as they stand in a table: column by column, so that what repeats packs well."""
+    """Return rows as they appear in a table: column by column, so that what repeats packs well."""
     columns: Mapping[str, Any] = scores.dtype.fields or {}
     return zlib.compress(b"".join(np.ascontiguousarray(scores[name]).tobytes() for name in columns), 1)
 

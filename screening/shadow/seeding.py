@@ -15,13 +15,13 @@ from sqlalchemy import select
 from screening.detectors.detector import Detector
 from screening.detectors.shadow_runs import ShadowRun
 from screening.ledger import sealing
-from screening.ledger.history import Context
+from screening.ledger.history import DetectorHistory
 from screening.ledger.identity import TransactionId
 from screening.ledger.ledger import Ledger
 from screening.ledger.rebuilding import NEEDED, ROWS, entry_of, ordered
 from screening.ledger.tables import API, Label, TailRow
-from screening.ledger.velocity.entries import Subject
-from screening.shadow.requests import Asked
+from screening.ledger.velocity.entries import TrainedSubject
+from screening.shadow.requests import WaitingRequest
 from screening.shadow.scores import Pending, ShadowStore
 from screening.transactions.schema import ColumnContract, Matrix
 
@@ -29,7 +29,7 @@ from screening.transactions.schema import ColumnContract, Matrix
 def seed_requests(
     run: ShadowRun,
     detector: Detector,
-    subject: Subject,
+    subject: TrainedSubject,
     *,
     ledger: Ledger,
     store: ShadowStore,
@@ -67,7 +67,8 @@ def _before(run: ShadowRun, ledger: Ledger, store: ShadowStore) -> Iterator[pa.T
         yield _theirs(sealing.table_of(tail).select(NEEDED), run, ())
     # asked after the list: whatever was sealed until then without being scored is among what waits
     waiting = {
-        bytes.fromhex(Asked.of(Pending(0, payload, None)).kept.same["origin"]) for payload in store.payloads()
+        bytes.fromhex(WaitingRequest.of(Pending(0, payload, None)).kept.same["origin"])
+        for payload in store.payloads()
     }
     for segment in segments:
         with ledger.segments.reading([segment]):
@@ -82,7 +83,9 @@ def _theirs(table: pa.Table, run: ShadowRun, without: Collection[bytes]) -> pa.T
     return found.filter(pc.invert(pc.is_in(found["origin"], pa.array(list(without), pa.binary(12)))))
 
 
-def seed_file(name: str, first: Context, shadow: Context, conversion: NDArray[np.int64] | None) -> bool:
+def seed_file(
+    name: str, first: DetectorHistory, shadow: DetectorHistory, conversion: NDArray[np.int64] | None
+) -> bool:
     """Let a run remember a file that the first detector remembers; whether it could be read as the other one's.
 
     Args:

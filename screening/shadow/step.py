@@ -12,17 +12,17 @@ from screening.detectors.registry import Detectors
 from screening.detectors.shadow_runs import ShadowRun
 from screening.errors import BadArtefact, NotFound, ScreeningError
 from screening.infra.audit.log import AuditLog
-from screening.ledger.history import Context
+from screening.ledger.history import DetectorHistory
 from screening.ledger.ledger import Ledger
 from screening.scoring.score import Probabilities, own_probabilities
 from screening.settings import Settings
 from screening.shadow.desk import ShadowDesk
-from screening.shadow.files import GivesWay, score_file
-from screening.shadow.requests import Asked, RequestScorer
-from screening.shadow.scores import Moved, Outcome, of_file
+from screening.shadow.files import ShadowPreempted, score_file
+from screening.shadow.requests import RequestScorer, WaitingRequest
+from screening.shadow.scores import SealedMeanwhile, ShadowOutcome, of_file
 from screening.shadow.seeding import converting, seed_file, seed_requests
 from screening.uploads.history_policy import HistoryPolicy, Shadowing, sharing
-from screening.uploads.screenings import History, Screening
+from screening.uploads.screenings import Screening, Screenings
 
 log = logging.getLogger("screening.shadow")
 SLICE_SECONDS = 0.3
@@ -53,7 +53,7 @@ class ShadowStep:
         self,
         settings: Settings,
         detectors: Detectors,
-        history: History,
+        history: Screenings,
         ledger: Ledger,
         *,
         probabilities: Probabilities = own_probabilities,
@@ -97,7 +97,7 @@ class ShadowStep:
         """Score what was decided first of all that waits; ``False`` where nothing does."""
         files = [(screening, run) for run in runs for screening in self.desk.files(run, 1)]
         file = min(files, key=lambda each: each[0].finished or each[1].started, default=None)
-        requests = [Asked.of(pending) for pending in self._store.pending(AT_ONCE)]
+        requests = [WaitingRequest.of(pending) for pending in self._store.pending(AT_ONCE)]
         if file is not None and file[0].finished is not None:
             until = file[0].finished.timestamp() * 1e6
             before = 0
@@ -116,7 +116,7 @@ class ShadowStep:
             count += 1
         some = requests[:count]
         if run is None:
-            self._store.finish(None, [each.pending for each in some], Outcome())
+            self._store.finish(None, [each.pending for each in some], ShadowOutcome())
             return True
         return self._tried(run, lambda: self._score_requests(run, some))
 
@@ -134,7 +134,7 @@ class ShadowStep:
         self._store.note(run.id, trying=0)
         return again
 
-    def _score_requests(self, run: ShadowRun, requests: Sequence[Asked]) -> bool:
+    def _score_requests(self, run: ShadowRun, requests: Sequence[WaitingRequest]) -> bool:
         scorer = self._scorers.get(run.id)
         if scorer is None:
             detector = self._detectors.get(run.shadow)
@@ -150,7 +150,7 @@ class ShadowStep:
         owners = {str(each.kept.same["owner"]) for each in requests}
         try:
             scorer.score(requests, {owner: shares(owner) for owner in owners})
-        except Moved:
+        except SealedMeanwhile:
             log.info("requests were sealed while they were scored in the shadow; they are scored again")
         return True
 
@@ -172,7 +172,7 @@ class ShadowStep:
                 others_wait=self._others_wait,
                 probabilities=self._probabilities,
             )
-        except GivesWay:
+        except ShadowPreempted:
             return False
         except ScreeningError as problem:
             self._store.refuse_file(run.id, screening.id, problem.what)
@@ -216,13 +216,13 @@ class ShadowStep:
             seed_requests(run, shadow, subject, ledger=self._ledger, store=self._store, shares=shares)
             self._ledger.velocity.is_built(subject)
             conversion = converting(first.contract, shadow.contract)
-            theirs = Context(self._settings.instance, first, counting=None)
+            theirs = DetectorHistory(self._settings.instance, first, counting=None)
             mine = self._context(run, shadow, None)
             for name in self._history.ended_before(run.first_fingerprint, run.started):
                 seed_file(name, theirs, mine, conversion)
         self._store.note(run.id, seeded=True)
 
-    def _context(self, run: ShadowRun, shadow: Detector, owner: str | None) -> Context:
+    def _context(self, run: ShadowRun, shadow: Detector, owner: str | None) -> DetectorHistory:
         return self._policy.context(shadow, owner, Shadowing(run.id, run.first_fingerprint))
 
     def _enough(self, run: ShadowRun) -> None:

@@ -9,8 +9,8 @@ from contextlib import suppress
 from typing import Any
 
 from screening.errors import NotReady
-from screening.monitoring.stream_lag import Progress
-from screening.streams.messages import Place
+from screening.monitoring.stream_lag import PartitionProgress
+from screening.streams.messages import MessagePlace
 from screening.streams.options import StreamOptions
 
 log = logging.getLogger("screening.stream")
@@ -47,7 +47,7 @@ class Inlet:
             "enable.partition.eof": False,
         }
         self._consumer = made(Consumer, given)
-        self._progress: dict[Partition, Progress] = {}
+        self._progress: dict[Partition, PartitionProgress] = {}
         """Progress of the partitions that this process holds, and of those that it gave up and that aren't written."""
         self._held: set[Partition] = set()
         self._done: dict[Partition, int] = {}
@@ -89,7 +89,7 @@ class Inlet:
         """Return whether a partition is this process's."""
         return (topic, partition) in self._held
 
-    def done(self, places: Sequence[Place], rejected: Collection[Place]) -> None:
+    def done(self, places: Sequence[MessagePlace], rejected: Collection[MessagePlace]) -> None:
         """Note that messages were answered, and tell the brokers how far their partitions are.
 
         Args:
@@ -108,7 +108,7 @@ class Inlet:
             self._done[key] = each.position = max(each.position, place.offset + 1)
         self._commit(self._done, wait=False)
 
-    def progress(self) -> list[Progress]:
+    def progress(self) -> list[PartitionProgress]:
         """Return the progress of all partitions, as far as the brokers told with the last messages."""
         from confluent_kafka import KafkaException, TopicPartition
 
@@ -198,8 +198,8 @@ class Inlet:
                 raise NotReady(f"Kafka says: {each.error.str()}.")
         return {(each.topic, each.partition): each.offset for each in found if each.offset > UNKNOWN}
 
-    def _progress_of(self, key: Partition) -> Progress:
-        return self._progress.setdefault(key, Progress(*key, position=UNKNOWN, end=None))
+    def _progress_of(self, key: Partition) -> PartitionProgress:
+        return self._progress.setdefault(key, PartitionProgress(*key, position=UNKNOWN, end=None))
 
     def _is_message(self, message: Any) -> bool:
         error = message.error()

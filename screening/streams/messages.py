@@ -22,7 +22,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class MessagePlace:
     """Place of a message: topic, partition and offset."""
 
     topic: str
@@ -41,10 +41,10 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class MessageRequest:
     """A message as a request of the API: its body, and the key under which it counts once."""
 
-    place: Place
+    place: MessagePlace
     body: bytes
     idempotency_key: str
     key: bytes | None
@@ -65,17 +65,17 @@ class MessageReader:
         self._named = _encode(named)[:-1]
         self._head = _encode({**named, "transaction": 0})[:-2]
 
-    def read(self, message: Any) -> Asked:
+    def read(self, message: Any) -> MessageRequest:
         """Return the request that a message of the client is.
 
         A message that is no JSON becomes one that isn't, too: whoever decides says what is wrong with it.
         """
-        place = Place(message.topic(), message.partition(), message.offset())
+        place = MessagePlace(message.topic(), message.partition(), message.offset())
         value, key = message.value() or b"", message.key()
         plain = not any(mark in value for mark in MARKS)
         given = given_key(message.headers())
         known = self._key(place, key, value, plain=plain) if given is None else given
-        return Asked(place, self._body(value, plain=plain), known, key)
+        return MessageRequest(place, self._body(value, plain=plain), known, key)
 
     def _body(self, value: bytes, *, plain: bool) -> bytes:
         # what isn't an object by itself must not become one by what is put around it
@@ -86,7 +86,7 @@ class MessageReader:
         # “{” and a detector, where there is to be one and the request names none
         return value if len(self._named) == 1 or NAMED in value else self._named + b"," + value.lstrip()[1:]
 
-    def _key(self, place: Place, key: bytes | None, value: bytes, *, plain: bool) -> str:
+    def _key(self, place: MessagePlace, key: bytes | None, value: bytes, *, plain: bool) -> str:
         found: bytes | None = key if self._by == KEY else None
         if self._by.startswith(FIELD):
             found = field_of(value, self._by.removeprefix(FIELD), plain=plain)

@@ -18,7 +18,7 @@ AGAIN_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class PendingAnswer:
     """An answer on its way: topic, key of the message that it answers, JSON, and headers."""
 
     topic: str
@@ -41,7 +41,10 @@ class Outlet:
         self._producer = made(Producer, {**options.producer(), "error_cb": tell})
 
     def send(
-        self, answers: Sequence[Answered], wait: Callable[[], bool], instead: Callable[[int], Answered]
+        self,
+        answers: Sequence[PendingAnswer],
+        wait: Callable[[], bool],
+        instead: Callable[[int], PendingAnswer],
     ) -> bool:
         """Send answers, and return whether the brokers have acknowledged all of them.
 
@@ -102,7 +105,7 @@ class _Attempt:
         instead: as of :meth:`Outlet.send`.
     """
 
-    def __init__(self, left: dict[int, Answered], instead: Callable[[int], Answered]) -> None:
+    def __init__(self, left: dict[int, PendingAnswer], instead: Callable[[int], PendingAnswer]) -> None:
         self.left, self._instead = left, instead
         self.problems: list[str] = []
         """Reasons for which others than too large ones weren't taken."""

@@ -19,14 +19,14 @@ from screening.errors import NotReady, ScreeningError, StorageFull
 from screening.infra.database import Database
 from screening.monitoring import stream_lag
 from screening.streams.inlet import Inlet
-from screening.streams.messages import HEADER, Asked, MessageReader, Place
+from screening.streams.messages import HEADER, MessagePlace, MessageReader, MessageRequest
 from screening.streams.options import StreamOptions
-from screening.streams.outlet import Answered, Outlet
+from screening.streams.outlet import Outlet, PendingAnswer
 
 log = logging.getLogger("screening.stream")
-Decide = Callable[[Sequence[Asked]], Sequence[bytes | Exception]]
+Decide = Callable[[Sequence[MessageRequest]], Sequence[bytes | Exception]]
 """Decides on requests, and keeps the decisions: of each its answer, or why there is none."""
-Word = Callable[[Exception, Asked], bytes]
+Word = Callable[[Exception, MessageRequest], bytes]
 """Words an error as the API does."""
 TAKE_SECONDS = 0.5
 WRITE_SECONDS = 5.0
@@ -55,7 +55,7 @@ class AnswerTooLarge(ScreeningError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Work:
+class StreamServices:
     """The app as a stream needs it."""
 
     decide: Decide
@@ -77,7 +77,7 @@ class Stream:
         NotReady: Kafka's client can't be made.
     """
 
-    def __init__(self, options: StreamOptions, work: Work) -> None:
+    def __init__(self, options: StreamOptions, work: StreamServices) -> None:
         self._options, self._work = options, work
         self._stop = threading.Event()
         self._reader = MessageReader(options, work.secret)
@@ -110,11 +110,11 @@ class Stream:
             self._write()
             self._inlet.close()
 
-    def _answer(self, asked: Sequence[Asked]) -> None:
+    def _answer(self, asked: Sequence[MessageRequest]) -> None:
         decided = self._decided(asked)
-        rejected: set[Place] = set()
+        rejected: set[MessagePlace] = set()
 
-        def reject(one: Asked, error: Exception) -> Answered:
+        def reject(one: MessageRequest, error: Exception) -> PendingAnswer:
             rejected.add(one.place)
             return self._to(self._options.rejected, one, self._work.word(error, one))
 
@@ -124,7 +124,7 @@ class Stream:
             else self._to(self._options.decisions, one, answer)
             for one, answer in decided
         ]
-        patience = Patience(self._inlet.keep_alive, self._stop, LAST_SECONDS)
+        patience = StreamPatience(self._inlet.keep_alive, self._stop, LAST_SECONDS)
         # else it was told to stop, and they are delivered again
         if self._outlet.send(
             answers, patience, lambda place: reject(decided[place][0], AnswerTooLarge.now())
@@ -134,11 +134,11 @@ class Stream:
             self.rejected += len(rejected)
 
     @staticmethod
-    def _to(topic: str, one: Asked, value: bytes) -> Answered:
+    def _to(topic: str, one: MessageRequest, value: bytes) -> PendingAnswer:
         headers = {"request-id": one.place.number.encode(), HEADER: one.idempotency_key.encode()}
-        return Answered(topic, one.key, value, headers)
+        return PendingAnswer(topic, one.key, value, headers)
 
-    def _decided(self, asked: Sequence[Asked]) -> list[tuple[Asked, bytes | Exception]]:
+    def _decided(self, asked: Sequence[MessageRequest]) -> list[tuple[MessageRequest, bytes | Exception]]:
         """Return messages with their answers, or the errors that they are rejected for.
 
         Those are left out that went to another process meanwhile, and all of them if it is time to stop.
@@ -160,7 +160,7 @@ class Stream:
             log.warning(
                 "%d messages wait, to be tried again: %s", len(left), str(error) or type(error).__name__
             )
-            patience = Patience(self._inlet.keep_alive, self._stop, 0.0)
+            patience = StreamPatience(self._inlet.keep_alive, self._stop, 0.0)
             until = time.monotonic() + pause
             while time.monotonic() < until:
                 if not patience():
@@ -187,7 +187,7 @@ class Stream:
             self._inlet.written()
 
 
-class Patience:
+class StreamPatience:
     """Says whether to wait longer, and keeps a process that waits in its group.
 
     Args:

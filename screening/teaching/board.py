@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from screening.detectors.detector import Detector
 from screening.scoring import thresholds
 from screening.teaching.lesson import LADDER, Lesson, NoLesson
-from screening.teaching.stream import Attack, Places, Plan, Stream, generate
+from screening.teaching.stream import Attack, PaymentStream, StreamColumns, StreamPlan, generate
 
 KEPT = 8
 """Streams that a process keeps."""
@@ -20,7 +20,7 @@ MOST_COST = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Prices:
+class LessonPrices:
     """Unit costs: a review, and a customer who is stopped without cause; in the currency of the amounts."""
 
     review: float = 4.0
@@ -37,7 +37,7 @@ class Prices:
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class AttackTally:
     """One kind of attack: its payments, and how many of them are flagged."""
 
     attack: str
@@ -47,7 +47,7 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True)
-class Cost:
+class LessonCost:
     """Cost of a threshold."""
 
     threshold: float
@@ -62,11 +62,11 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
+class ScoredStream:
     """A stream with the probabilities that a detector gave."""
 
-    plan: Plan
-    stream: Stream
+    plan: StreamPlan
+    stream: PaymentStream
     probabilities: NDArray[np.float32]
 
     @property
@@ -74,26 +74,26 @@ class Scored:
         """Cost of fraud without any detector."""
         return float(self.stream.amounts[~self.stream.of(None)].sum())
 
-    def tallies(self, threshold: float) -> list[Tally]:
+    def tallies(self, threshold: float) -> list[AttackTally]:
         """Return what became of each kind of attack."""
         flagged = thresholds.flag(self.probabilities, threshold)
         found = []
         for attack in Attack:
             rows = self.stream.of(attack)
             missed = float(self.stream.amounts[rows & ~flagged].sum())
-            found.append(Tally(attack.value, int(rows.sum()), int((rows & flagged).sum()), missed))
+            found.append(AttackTally(attack.value, int(rows.sum()), int((rows & flagged).sum()), missed))
         return found
 
-    def cost(self, threshold: float, prices: Prices) -> Cost:
+    def cost(self, threshold: float, prices: LessonPrices) -> LessonCost:
         """Return what a threshold costs."""
         flagged, legitimate = thresholds.flag(self.probabilities, threshold), self.stream.of(None)
         alarms, missed = flagged & legitimate, ~flagged & ~legitimate
         amount = float(self.stream.amounts[missed].sum())
         reviews, stopped = int(flagged.sum()), len(np.unique(self.stream.customers[alarms]))
         total = amount + reviews * prices.review + stopped * prices.stopped
-        return Cost(threshold, reviews, int(alarms.sum()), stopped, int(missed.sum()), amount, total)
+        return LessonCost(threshold, reviews, int(alarms.sum()), stopped, int(missed.sum()), amount, total)
 
-    def ladder(self, threshold: float, prices: Prices) -> Sequence[Cost]:
+    def ladder(self, threshold: float, prices: LessonPrices) -> Sequence[LessonCost]:
         """Return the costs of some thresholds, this one among them, ascending."""
         return [self.cost(each, prices) for each in sorted({*LADDER, threshold})]
 
@@ -103,9 +103,9 @@ class Classroom:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._scored: dict[tuple[str, Plan], Scored] = {}
+        self._scored: dict[tuple[str, StreamPlan], ScoredStream] = {}
 
-    def scored(self, detector: Detector, plan: Plan) -> Scored:
+    def scored(self, detector: Detector, plan: StreamPlan) -> ScoredStream:
         """Return a plan's stream as a detector scores it.
 
         The labels of a fraud count for later payments once the detector's own delay has passed, as they do in files.
@@ -113,7 +113,7 @@ class Classroom:
         Raises:
             NoLesson: the detector needs other columns than a stream has.
         """
-        places = Places.of(detector.contract)
+        places = StreamColumns.of(detector.contract)
         if places is None:
             raise NoLesson(
                 f"The detector {detector.name} needs other columns than who, where, when and how much.",
@@ -124,7 +124,7 @@ class Classroom:
             if key not in self._scored:
                 stream = generate(plan, places)
                 lesson = Lesson.of(detector, stream.content)
-                scored = Scored(plan, stream, lesson.probabilities)
+                scored = ScoredStream(plan, stream, lesson.probabilities)
                 self._scored = dict([*self._scored.items(), (key, scored)][-KEPT:])
             return self._scored[key]
 

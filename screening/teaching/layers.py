@@ -33,7 +33,7 @@ class UnknownLayer(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
+class LayerOutput:
     """Output of one layer for one row."""
 
     name: str
@@ -73,7 +73,7 @@ class Net:
                 layer["config"]["name"]: _weights(file, layer["config"]["name"]) for layer in self._layers
             }
 
-    def walk(self, row: NDArray[np.float32]) -> list[Layer]:
+    def walk(self, row: NDArray[np.float32]) -> list[LayerOutput]:
         """Return what each layer gives for one row, (inputs,), in the order in which they are asked.
 
         Raises:
@@ -141,9 +141,9 @@ def sources_of(layer: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def _told(name: str, kind: str, activation: str, out: Array, sources: Sequence[str]) -> Layer:
+def _told(name: str, kind: str, activation: str, out: Array, sources: Sequence[str]) -> LayerOutput:
     flat = out.reshape(-1)
-    return Layer(
+    return LayerOutput(
         name,
         kind,
         activation,

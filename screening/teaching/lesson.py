@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from screening.detectors.artifacts import read_artefact
 from screening.detectors.detector import Detector
-from screening.detectors.vectorizer import NOTHING, Seen
+from screening.detectors.vectorizer import NOTHING, History
 from screening.errors import BadArtefact, ScreeningError
-from screening.intake import Kind, header_of, open_transactions, read_records
+from screening.intake import FileKind, header_of, open_transactions, read_records
 from screening.scoring import thresholds
 from screening.scoring.metrics import Quality, measure
-from screening.teaching.layers import Layer, Net, UnknownLayer
+from screening.teaching.layers import LayerOutput, Net, UnknownLayer
 from screening.transactions.schema import CellKind, Role, Transactions
 
 STEPS = 31
@@ -38,7 +38,7 @@ class NoLesson(ScreeningError):
 
 
 @dataclass(frozen=True, slots=True)
-class Input:
+class NetInput:
     """One input of the net for the row: before and after the scaling."""
 
     name: str
@@ -51,14 +51,14 @@ class Input:
 
 
 @dataclass(frozen=True, slots=True)
-class Walk:
+class RowWalk:
     """One row on its way through the detector."""
 
     cells: Sequence[tuple[str, str]]
     label: int
     """1 fraud, 0 legitimate, -1 unknown."""
-    inputs: Sequence[Input]
-    layers: Sequence[Layer]
+    inputs: Sequence[NetInput]
+    layers: Sequence[LayerOutput]
     stopped: str
     """The layer at which the walk through the net had to end; empty if it didn't."""
     probability: float
@@ -77,7 +77,7 @@ class Lesson:
     labels: NDArray[np.int8]
     probabilities: NDArray[np.float32]
     amounts: NDArray[np.float64] | None
-    seen: Seen
+    seen: History
     """The file's rows and labels, as the past of one of them."""
 
     @classmethod
@@ -90,7 +90,7 @@ class Lesson:
         with TemporaryDirectory() as folder:
             canonical = Path(folder) / "canonical.csv"
             choose = lambda _head: detector.contract  # noqa: E731
-            batches = list(open_transactions(io.BytesIO(content), Kind.CSV, choose, canonical=canonical))
+            batches = list(open_transactions(io.BytesIO(content), FileKind.CSV, choose, canonical=canonical))
             source = canonical if canonical.exists() else Path(folder) / "file.csv"
             if source != canonical:
                 source.write_bytes(content)
@@ -112,7 +112,9 @@ class Lesson:
             records,
             transactions,
             labels,
-            detector.probabilities(transactions, Seen(labels) if detector.vectorizer.looks_back else NOTHING),
+            detector.probabilities(
+                transactions, History(labels) if detector.vectorizer.looks_back else NOTHING
+            ),
             None if amount is None else transactions.column(amount).copy(),
             seen,
         )
@@ -138,7 +140,7 @@ class Lesson:
         """
         return float(self.detector.probabilities(self._row(row, moved), self.seen)[0])
 
-    def walk(self, row: int, moved: Mapping[str, float], net: Net) -> Walk:
+    def walk(self, row: int, moved: Mapping[str, float], net: Net) -> RowWalk:
         """Follow a row, from 0, through the detector.
 
         Raises:
@@ -149,7 +151,7 @@ class Lesson:
         scaled = vectorizer.scaled(inputs[None])[0]
         columns = vectorizer.inputs
         told = [
-            Input(name, float(value), float(centre), float(scale), float(after), bool(moves))
+            NetInput(name, float(value), float(centre), float(scale), float(after), bool(moves))
             for name, value, centre, scale, after, moves in zip(
                 columns, inputs, vectorizer.centre, vectorizer.scale, scaled, inputs != plain, strict=True
             )
@@ -159,7 +161,7 @@ class Lesson:
         except UnknownLayer as unknown:
             layers, stopped = [], str(unknown)
         record = self.records[row]
-        return Walk(
+        return RowWalk(
             [(name, record[at] if at < len(record) else "") for at, name in enumerate(self.header)],
             int(self.labels[row]),
             told,
@@ -211,14 +213,14 @@ class Lesson:
         return found
 
 
-def past_of(detector: Detector, transactions: Transactions, labels: NDArray[np.int8]) -> Seen:
+def past_of(detector: Detector, transactions: Transactions, labels: NDArray[np.int8]) -> History:
     """Return the rows of a file as the past of one of them: of those, only earlier ones count."""
     if not detector.vectorizer.looks_back:
         return NOTHING
     from screening.features import Past
 
     values = detector.vectorizer.select(transactions)
-    return Seen(None, Past(values, labels)).indexed(detector.vectorizer.definition)
+    return History(None, Past(values, labels)).indexed(detector.vectorizer.definition)
 
 
 class Lessons:

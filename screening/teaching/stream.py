@@ -42,7 +42,7 @@ class Attack(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class StreamPlan:
     """Plan of a generated stream: the numbers of attacks, and the seed of chance."""
 
     seed: int = 1
@@ -65,7 +65,7 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class StreamColumns:
     """Columns of a detector that say who pays, where, when and how much."""
 
     who: str
@@ -75,7 +75,7 @@ class Places:
     label: str
 
     @classmethod
-    def of(cls, contract: ColumnContract) -> Places | None:
+    def of(cls, contract: ColumnContract) -> StreamColumns | None:
         """Return them; ``None`` for a detector that needs other columns, too."""
         entities = [column for column in contract.parts() if column.role is Role.ENTITY]
         found = assign([column.name for column in entities], entities)
@@ -92,7 +92,7 @@ class Places:
 
 
 @dataclass(frozen=True, slots=True)
-class Stream:
+class PaymentStream:
     """Payments in the order of time; all arrays are (rows,)."""
 
     content: bytes
@@ -106,7 +106,7 @@ class Stream:
         return np.array([each is attack for each in self.attacks])
 
 
-def generate(plan: Plan, places: Places) -> Stream:
+def generate(plan: StreamPlan, places: StreamColumns) -> PaymentStream:
     """Return the payments of a plan."""
     chance = np.random.default_rng(plan.seed)
     mean = chance.uniform(5, 100, CUSTOMERS)
@@ -123,7 +123,7 @@ def generate(plan: Plan, places: Places) -> Stream:
                 rows.append((day * 86_400 + second, customer, terminal, float(paid), None))
     rows.sort()
     inject(rows, plan, mean, chance)
-    return Stream(
+    return PaymentStream(
         _csv(rows, places),
         np.array([row[1] for row in rows]),
         np.array([round(row[3], 2) for row in rows]),
@@ -135,7 +135,7 @@ Row = tuple[float, int, int, float, Attack | None]
 """Seconds from the beginning, customer, terminal, amount, and what it is."""
 
 
-def inject(rows: list[Row], plan: Plan, mean: NDArray[np.float64], chance: np.random.Generator) -> None:
+def inject(rows: list[Row], plan: StreamPlan, mean: NDArray[np.float64], chance: np.random.Generator) -> None:
     """Make frauds of some payments, in place."""
     late = [at for at, row in enumerate(rows) if row[0] >= QUIET * 86_400]
     for terminal in chance.choice(TERMINALS, plan.terminals, replace=False).tolist():
@@ -166,7 +166,7 @@ def make_fraudulent(rows: list[Row], places: Sequence[int], factor: float, attac
             rows[at] = (time, customer, terminal, amount * factor, attack)
 
 
-def _csv(rows: Sequence[Row], places: Places) -> bytes:
+def _csv(rows: Sequence[Row], places: StreamColumns) -> bytes:
     out = io.StringIO()
     writer = csv.writer(out)
     writer.writerow([places.when, places.who, places.where, places.amount, places.label])

@@ -10,16 +10,16 @@ from typing import Any
 
 from screening.cards.masking import masked
 from screening.columns.clocks import WORDS as SINCE_WORDS
-from screening.columns.clocks import Clock, counted, is_open, words_of_count
+from screening.columns.clocks import ClockGuess, counted, is_open, words_of_count
 from screening.columns.composed_roles import compose_roles
-from screening.columns.labels import Labelled, read_label
+from screening.columns.labels import CountedLabels, read_label
 from screening.columns.role_inference import guess_roles
 from screening.errors import BadFile, Conflict, ScreeningError
-from screening.intake import Kind, numbers
+from screening.intake import FileKind, numbers
 from screening.intake.preview import sample
 from screening.transactions.composition import Composition, listed
 from screening.transactions.schema import UNUSED, CellKind, Column, Role, normalise
-from screening.transactions.times import Since
+from screening.transactions.times import StartUnit
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 RESERVED = ("new", "from-reviews")
@@ -50,17 +50,17 @@ class BadColumns(ScreeningError):
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class ColumnChoice:
     """One column: what it shall be, why that was guessed, and a few of its values."""
 
     column: Column
     reason: str = ""
     examples: tuple[str, ...] = ()
-    clock: Clock | None = None
+    clock: ClockGuess | None = None
     """Meaning of its numbers if it is the time; ``None`` where its cells are no numbers."""
     remark: str = ""
     """Remark that must be made although it is used, to be read after its name."""
-    labelled: Labelled | None = None
+    labelled: CountedLabels | None = None
     """Of the label: what its values mean."""
     chosen: bool = False
     """Whether a person said what it shall be."""
@@ -84,30 +84,30 @@ class Choice:
         }
 
     @classmethod
-    def from_dict(cls, found: Mapping[str, Any]) -> Choice:
+    def from_dict(cls, found: Mapping[str, Any]) -> ColumnChoice:
         """Return the choices that :meth:`as_dict` wrote; an earlier version may have left out some of it."""
         column = Column(
             found["name"],
             Role(found["role"]),
             CellKind(found["kind"]),
             optional=found["optional"],
-            since=Since(found["since"]) if found.get("since") else None,
+            since=StartUnit(found["since"]) if found.get("since") else None,
             made=Composition.of(found["made"]) if found.get("made") else None,
         )
         return cls(
             column,
             found["reason"],
             tuple(found["examples"]),
-            Clock.from_dict(found["clock"]) if found.get("clock") else None,
+            ClockGuess.from_dict(found["clock"]) if found.get("clock") else None,
             found.get("remark", ""),
-            Labelled.from_dict(found["labelled"]) if found.get("labelled") else None,
+            CountedLabels.from_dict(found["labelled"]) if found.get("labelled") else None,
             found.get("chosen", False),
         )
 
 
 def guessed(
-    path: Path, kind: Kind, label: str, scratch: Path | None = None, *, fraud_values: Sequence[str] = ()
-) -> list[Choice]:
+    path: Path, kind: FileKind, label: str, scratch: Path | None = None, *, fraud_values: Sequence[str] = ()
+) -> list[ColumnChoice]:
     """Return the columns of a file with guessed roles; ``label`` is the one that says what was fraud.
 
     ``fraud_values`` are the label's values that mean fraud, where they aren't those that everybody uses.
@@ -128,7 +128,7 @@ def guessed(
     guesses = guess_roles(header, rows, name, found.blanks, labelled.fraud_values)
     cells = dict(zip(header, zip(*rows, strict=True), strict=False)) if rows else {}
     choices = [
-        Choice(
+        ColumnChoice(
             guess.column,
             guess.reason,
             _examples_of(guess.column, cells),
@@ -147,12 +147,12 @@ def guessed(
     ]
 
 
-def labelled_as(choices: Iterable[Choice]) -> Labelled | None:
+def labelled_as(choices: Iterable[ColumnChoice]) -> CountedLabels | None:
     """Return what the label of some columns says, where that is known."""
     return next((choice.labelled for choice in choices if choice.labelled is not None), None)
 
 
-def with_counts(choices: Iterable[Choice], said: str | None) -> list[Choice]:
+def with_counts(choices: Iterable[ColumnChoice], said: str | None) -> list[ColumnChoice]:
     """Return the choices with what the numbers of the time count: as was said, or as they leave no doubt.
 
     Raises:
@@ -176,7 +176,7 @@ def named(header: Sequence[str], wanted: str) -> str:
         return found[0]
     shown = ", ".join(masked(name)[:40] for name in header[:12]) + (", …" if len(header) > 12 else "")
     if found:
-        raise BadFile(f"Column {wanted} stands in the file more than once.", remedy="Keep one of them.")
+        raise BadFile(f"Column {wanted} appears in the file more than once.", remedy="Keep one of them.")
     raise BadFile(
         f"The file has no column {masked(wanted)[:60]!r}.",
         where="header",
@@ -184,7 +184,7 @@ def named(header: Sequence[str], wanted: str) -> str:
     )
 
 
-def overruled(choices: Iterable[Choice], wanted: Mapping[str, Role]) -> list[Choice]:
+def overruled(choices: Iterable[ColumnChoice], wanted: Mapping[str, Role]) -> list[ColumnChoice]:
     """Return the choices with other roles for some columns, given by name in any case.
 
     A role that only one column can have is taken from the one that was guessed to have it.
@@ -262,7 +262,7 @@ def check_columns(columns: Sequence[Column]) -> None:
         )
 
 
-def consequences(choices: Sequence[Choice]) -> list[str]:
+def consequences(choices: Sequence[ColumnChoice]) -> list[str]:
     """Return the consequences of the roles in words: of what is missing, and of what is left out."""
     roles = {choice.column.role for choice in choices}
     found = consequences_of_label(labelled_as(choices))
@@ -313,12 +313,12 @@ def consequences_composed(column: Column) -> str:
     )
 
 
-def _listed(columns: Sequence[tuple[Choice, str]]) -> str:
+def _listed(columns: Sequence[tuple[ColumnChoice, str]]) -> str:
     shown = ", ".join(f"{one.column.name or '(no name)'} ({why})" for one, why in columns[:MOST_NAMED])
     return shown + (f" and {len(columns) - MOST_NAMED} more" if len(columns) > MOST_NAMED else "")
 
 
-def consequences_of_label(labelled: Labelled | None) -> list[str]:
+def consequences_of_label(labelled: CountedLabels | None) -> list[str]:
     """Return the consequences of the values of the label."""
     if labelled is None:
         return []
@@ -338,7 +338,7 @@ def consequences_of_label(labelled: Labelled | None) -> list[str]:
     return found
 
 
-def consequences_of_count(choice: Choice) -> list[str]:
+def consequences_of_count(choice: ColumnChoice) -> list[str]:
     """Return the consequences of a time without a calendar."""
     column = choice.column
     if column.since is None:

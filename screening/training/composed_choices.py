@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from screening.columns.composed_roles import composed
-from screening.training.column_choices import Choice, fitted, named, names_of
+from screening.training.column_choices import ColumnChoice, fitted, named, names_of
 from screening.transactions.composition import Composition, listed
 from screening.transactions.schema import Role
 
@@ -15,14 +15,14 @@ ROLES = (Role.AMOUNT, Role.TIME)
 FREE = "is no part any more: say what it is"
 
 
-def made_of(choices: Iterable[Choice], role: Role) -> Composition | None:
+def made_of(choices: Iterable[ColumnChoice], role: Role) -> Composition | None:
     """Return what plays a role and is made of several columns, if anything is."""
     return next(
         (one.column.made for one in choices if one.column.made is not None and one.column.role is role), None
     )
 
 
-def put_together(choices: Iterable[Choice], said: Mapping[str, Composition]) -> list[Choice]:
+def put_together(choices: Iterable[ColumnChoice], said: Mapping[str, Composition]) -> list[ColumnChoice]:
     """Return the choices with an amount or a time that is made of several columns, which then play no part by
     themselves.
 
@@ -51,11 +51,11 @@ def put_together(choices: Iterable[Choice], said: Mapping[str, Composition]) -> 
             else one
             for one in found
         ]
-        found.append(Choice(column, f"made of {listed(names_of(column))}, as you say", chosen=True))
+        found.append(ColumnChoice(column, f"made of {listed(names_of(column))}, as you say", chosen=True))
     return found
 
 
-def taken_apart(choices: Iterable[Choice], role: Role) -> list[Choice]:
+def taken_apart(choices: Iterable[ColumnChoice], role: Role) -> list[ColumnChoice]:
     """Return the choices without the column of a role that is made of several, which stay ignored until they are said
     to be something. What was made of them is kept as a column that is ignored: the detector reads the others alone.
     """
@@ -68,7 +68,7 @@ def taken_apart(choices: Iterable[Choice], role: Role) -> list[Choice]:
     return [*freed_columns(found, role), *left]
 
 
-def freed_columns(choices: Sequence[Choice], role: Role) -> list[Choice]:
+def freed_columns(choices: Sequence[ColumnChoice], role: Role) -> list[ColumnChoice]:
     """Return the choices without those composed for a role; no column is a part of them any more."""
     gone = {
         f"a part of {one.column.name}"

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 
 from screening.detectors.detector import Detector
-from screening.ledger.filters import Filter
+from screening.ledger.filters import DecisionFilter
 from screening.ledger.identity import parse
 from screening.ledger.tables import Label
 from screening.transactions.schema import Role
-from screening.uploads.labelled_rows import Gathered
+from screening.uploads.labelled_rows import GatheredRows
 
 if TYPE_CHECKING:
     from screening.ledger.ledger import Ledger
@@ -38,7 +38,7 @@ QUERY = (
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownLabels:
     """Labels from one source for a detector's transactions; of each its last word counts."""
 
     source: str
@@ -54,7 +54,7 @@ class Known:
         return f"{self.rows:,} {one if self.rows == 1 else more}"
 
 
-def known(detector: str, ledger: Ledger) -> list[Known]:
+def known(detector: str, ledger: Ledger) -> list[KnownLabels]:
     """Return what is known of a detector's transactions, by who said it, the most rows first.
 
     Raises:
@@ -73,13 +73,13 @@ def known(detector: str, ledger: Ledger) -> list[Known]:
             "says": pa.array([source for _, source in there], pa.string()),
         }
     )
-    rows = ledger.questions.ask(QUERY, Filter(detector=detector), tables={"says": table}).rows
-    return [Known(row["says"], row["rows"], row["frauds"], row["delay"]) for row in rows]
+    rows = ledger.questions.ask(QUERY, DecisionFilter(detector=detector), tables={"says": table}).rows
+    return [KnownLabels(row["says"], row["rows"], row["frauds"], row["delay"]) for row in rows]
 
 
-def description(found: Gathered, detector: Detector) -> str:
+def description(found: GatheredRows, detector: Detector) -> str:
     """Return what the new detector's card says of what it learned from."""
-    told = ", ".join(Known(source, rows, 0, None).words for source, rows in found.sources.most_common())
+    told = ", ".join(KnownLabels(source, rows, 0, None).words for source, rows in found.sources.most_common())
     left = f" {found.left_out:,} more can't be read any more, and are left out." if found.left_out else ""
     return (
         f"What was known here of {found.rows:,} transactions of {detector.name} ({detector.fingerprint[:12]}), "
@@ -87,7 +87,7 @@ def description(found: Gathered, detector: Detector) -> str:
     )
 
 
-def delay_of(found: Gathered) -> float | None:
+def delay_of(found: GatheredRows) -> float | None:
     """Return the delay of labels in seconds, as training takes it; ``None`` where none came later than its row."""
     return None if found.delay is None else max(found.delay, LEAST_DELAY)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from screening.training.column_choices import Choice
+from screening.training.column_choices import ColumnChoice
 
 TEXTS, SWITCHES = ("label", "time_unit", "description"), ("keep_leaks", "quick", "remember", "agreed")
 
@@ -37,7 +37,7 @@ def _columns(found: Any) -> bool:
     if not isinstance(found, list):
         return False
     try:
-        choices = [Choice.from_dict(each) for each in found]
+        choices = [ColumnChoice.from_dict(each) for each in found]
         again = [choice.as_dict() for choice in choices]
     except (AttributeError, KeyError, TypeError, ValueError):
         return False

@@ -34,7 +34,7 @@ def require_training_parts() -> None:
         )
 
 
-class Refused(ScreeningError):
+class TrainingRefused(ScreeningError):
     """Error that the workshop reported, as it reported it."""
 
     title = "No detector can be made of this file"
@@ -91,7 +91,7 @@ class Workshop(ChildWork):
         """
         status = self.end(wait=STOP_SECONDS)
         if "error" in self.answer:
-            raise Refused(self.answer["error"])
+            raise TrainingRefused(self.answer["error"])
         if status == 0 and "done" in self.answer and self._folder.made.is_dir():
             return dict(self.answer["done"])
         words = self.last_words()

@@ -11,7 +11,7 @@ from typing import Any
 from screening.detectors.detector import load_detector
 from screening.detectors.model_card import read_card
 from screening.detectors.registry import cache_of
-from screening.detectors.states import DetectorStates, State
+from screening.detectors.states import DetectorState, DetectorStates
 from screening.errors import Conflict
 from screening.infra.audit.log import AuditLog
 from screening.infra.child_work import Killed
@@ -165,7 +165,9 @@ def check(made: Path, name: str, instance: Path) -> None:
 
 def begin_trial(states: DetectorStates, target: Path, owner: str) -> None:
     """Note whose a new detector is. It is on trial until a manager approves it, and was so before this was noted."""
-    states.say(target.name, str(read_card(target / "card.json").fingerprint), State.TRIAL, owner, owner)
+    states.say(
+        target.name, str(read_card(target / "card.json").fingerprint), DetectorState.TRIAL, owner, owner
+    )
 
 
 def put_into_place(made: Path, target: Path) -> None:

@@ -25,7 +25,7 @@ from screening.infra.job_queue import (
     now,
 )
 from screening.training.kept_options import are_sound
-from screening.uploads.upload_folder import Folder
+from screening.uploads.upload_folder import UploadFolder
 
 __all__ = [
     "CANCELLED",
@@ -45,7 +45,7 @@ __all__ = [
 CHOOSING, WAITING, CANCELLED = "choosing", "waiting", "cancelled"
 OPEN_STATES = (RECEIVING, CHOOSING, WAITING, RUNNING)
 MENDABLE = (CHOOSING, FAILED)
-"""States in which the columns can be chosen, or chosen anew."""
+"""States in which the columns can be chosen, or chosen again."""
 WITH_FILES = (*OPEN_STATES, FAILED)
 """States in which the file is still needed."""
 PARTS = "trainings"
@@ -68,7 +68,7 @@ class Training(Staged, Base):
 
     @property
     def mendable(self) -> bool:
-        """Return whether its columns can be chosen (anew)."""
+        """Return whether its columns can be chosen (again)."""
         return self.state in MENDABLE
 
     @property
@@ -77,7 +77,7 @@ class Training(Staged, Base):
         return (self.finished - self.started).total_seconds() if self.finished and self.started else None
 
 
-class TrainingFolder(Folder):
+class TrainingFolder(UploadFolder):
     """``<instance>/trainings/<id>``: the file, the order, what is being made, and its scratch files."""
 
     def __init__(self, instance: Path, training_id: str) -> None:
@@ -209,7 +209,7 @@ class Trainings(Jobs[Training]):
             return bool(session.execute(mine.values(values)).rowcount)  # type: ignore[attr-defined]
 
     def _hopeless(self) -> ScreeningError:
-        return GaveUp(
+        return TrainingGivenUp(
             f"The training was stopped {MOST_ATTEMPTS} times before its end: its process was killed, or the "
             "server was.",
             remedy="Mostly the memory ran out: train on fewer rows or columns, or on a larger machine.",
@@ -226,7 +226,7 @@ def _require_free(session: Session, name: str, training_id: str) -> None:
         )
 
 
-class GaveUp(ScreeningError):
+class TrainingGivenUp(ScreeningError):
     """A training that ended again and again without an answer."""
 
     status = 500

@@ -27,7 +27,7 @@ QUARTILES = (0.25, 0.5, 0.75)
 
 
 @dataclass(frozen=True, slots=True)
-class Mixture:
+class AmountMixture:
     """Two groups of amounts of one file, one many times as large as the other."""
 
     whole: int
@@ -49,7 +49,7 @@ class Mixture:
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class ScaleTurn:
     """A row from which on amounts are many times as large, or as small, as before."""
 
     row: int
@@ -83,7 +83,7 @@ def unlike(name: str, amounts: Floats) -> list[str]:
     return note_unlike(name, mixture(amounts) or turn(amounts))
 
 
-def note_unlike(name: str, found: Mixture | Turn | None) -> list[str]:
+def note_unlike(name: str, found: AmountMixture | ScaleTurn | None) -> list[str]:
     """Return the note on amounts of which some are so much larger than the others, if there are such."""
     if found is None:
         return []
@@ -92,7 +92,7 @@ def note_unlike(name: str, found: Mixture | Turn | None) -> list[str]:
     ]
 
 
-def mixture(amounts: Floats) -> Mixture | None:
+def mixture(amounts: Floats) -> AmountMixture | None:
     """Find whole amounts that are many times as large as those with decimals, and the row at which they begin.
 
     Args:
@@ -101,7 +101,7 @@ def mixture(amounts: Floats) -> Mixture | None:
     return placed(mixture_of(AmountEvidence.of(amounts)), amounts)
 
 
-def placed(found: Mixture | None, amounts: Floats) -> Mixture | None:
+def placed(found: AmountMixture | None, amounts: Floats) -> AmountMixture | None:
     """Return what was found of amounts with the row at which the second part begins, if one follows the other."""
     if found is None:
         return None
@@ -113,17 +113,17 @@ def placed(found: Mixture | None, amounts: Floats) -> Mixture | None:
     return replace(found, row=int(rows[split]) + 1 if parted else None)
 
 
-def mixture_of(amounts: AmountEvidence) -> Mixture | None:
+def mixture_of(amounts: AmountEvidence) -> AmountMixture | None:
     """Find whole amounts that are many times as large as those with decimals, wherever they stand."""
     kinds, others = (each.other_than_zero().without_signs() for each in (amounts.whole, amounts.parts))
     if min(kinds.total, others.total) < FEWEST or min(len(kinds.values), len(others.values)) < FEWEST_VALUES:
         return None
     powers = (np.log10(each.quantiles(QUARTILES)) for each in (kinds, others))
     power = float(np.median(np.subtract(*powers)))
-    return Mixture(kinds.total, others.total, power, None) if power >= APART else None
+    return AmountMixture(kinds.total, others.total, power, None) if power >= APART else None
 
 
-def turn(amounts: Floats) -> Turn | None:
+def turn(amounts: Floats) -> ScaleTurn | None:
     """Find a row from which on the amounts are many times as large as before, in a file that isn't sorted by them.
 
     Args:
@@ -134,7 +134,7 @@ def turn(amounts: Floats) -> Turn | None:
     if len(powers) < 2 * FEWEST or (steps >= 0).all() or (steps <= 0).all():
         return None
     split = turn_of(powers)
-    return Turn.at(int(rows[split]) + 1, powers[:split], powers[split:])
+    return ScaleTurn.at(int(rows[split]) + 1, powers[:split], powers[split:])
 
 
 def sizes_of(amounts: Floats) -> tuple[NDArray[np.intp], Floats]:

@@ -23,7 +23,7 @@ FIRST_YEAR = 1970
 """No transaction happened before it."""
 
 
-class Part(StrEnum):
+class ValuePart(StrEnum):
     """Parts that a value can be composed of."""
 
     DATE = "date"
@@ -60,41 +60,41 @@ class PartKind(StrEnum):
     DIRECTION_OUT = "direction, or blank for money that leaves"
 
 
-CLOCKS: tuple[tuple[Part, ...], ...] = (
-    (Part.CLOCK,),
-    (Part.HOUR,),
-    (Part.HOUR, Part.MINUTE),
-    (Part.HOUR, Part.MINUTE, Part.SECOND),
+CLOCKS: tuple[tuple[ValuePart, ...], ...] = (
+    (ValuePart.CLOCK,),
+    (ValuePart.HOUR,),
+    (ValuePart.HOUR, ValuePart.MINUTE),
+    (ValuePart.HOUR, ValuePart.MINUTE, ValuePart.SECOND),
 )
-YMD = (Part.YEAR, Part.MONTH, Part.DAY)
-TIMES: tuple[tuple[Part, ...], ...] = (
-    *((Part.DATE, *clock) for clock in CLOCKS),
+YMD = (ValuePart.YEAR, ValuePart.MONTH, ValuePart.DAY)
+TIMES: tuple[tuple[ValuePart, ...], ...] = (
+    *((ValuePart.DATE, *clock) for clock in CLOCKS),
     YMD,
     *((*YMD, *clock) for clock in CLOCKS),
 )
-DIRECTIONS: Mapping[Part, float | None] = {
-    Part.DIRECTION: None,
-    Part.DIRECTION_IN: -1.0,
-    Part.DIRECTION_OUT: 1.0,
+DIRECTIONS: Mapping[ValuePart, float | None] = {
+    ValuePart.DIRECTION: None,
+    ValuePart.DIRECTION_IN: -1.0,
+    ValuePart.DIRECTION_OUT: 1.0,
 }
 """The parts that are a word for debit or credit, and which way a blank says, if it says one."""
-AMOUNTS: tuple[tuple[Part, ...], ...] = (
-    (Part.DEBIT, Part.CREDIT),
-    *((Part.AMOUNT, word) for word in DIRECTIONS),
+AMOUNTS: tuple[tuple[ValuePart, ...], ...] = (
+    (ValuePart.DEBIT, ValuePart.CREDIT),
+    *((ValuePart.AMOUNT, word) for word in DIRECTIONS),
 )
-OF_TIMES = (Part.DATE, *YMD, Part.CLOCK, Part.HOUR, Part.MINUTE, Part.SECOND)
-OF_AMOUNTS = (Part.DEBIT, Part.CREDIT, Part.AMOUNT, *DIRECTIONS)
-PART_WORDS: Mapping[Part, str] = {
-    Part.DATE: "date",
-    Part.CLOCK: "time of day",
-    Part.DEBIT: "money that leaves (debit)",
-    Part.CREDIT: "money that comes in (credit)",
-    Part.DIRECTION: "the word for debit or credit",
-    Part.DIRECTION_IN: "the word for debit or credit; a blank means that money comes in",
-    Part.DIRECTION_OUT: "the word for debit or credit; a blank means that money leaves",
+OF_TIMES = (ValuePart.DATE, *YMD, ValuePart.CLOCK, ValuePart.HOUR, ValuePart.MINUTE, ValuePart.SECOND)
+OF_AMOUNTS = (ValuePart.DEBIT, ValuePart.CREDIT, ValuePart.AMOUNT, *DIRECTIONS)
+PART_WORDS: Mapping[ValuePart, str] = {
+    ValuePart.DATE: "date",
+    ValuePart.CLOCK: "time of day",
+    ValuePart.DEBIT: "money that leaves (debit)",
+    ValuePart.CREDIT: "money that comes in (credit)",
+    ValuePart.DIRECTION: "the word for debit or credit",
+    ValuePart.DIRECTION_IN: "the word for debit or credit; a blank means that money comes in",
+    ValuePart.DIRECTION_OUT: "the word for debit or credit; a blank means that money leaves",
 }
 """Parts by words of their own; any other is called as its value."""
-LARGEST_PARTS: Mapping[Part, int] = {Part.HOUR: 23, Part.MINUTE: 59, Part.SECOND: 60}
+LARGEST_PARTS: Mapping[ValuePart, int] = {ValuePart.HOUR: 23, ValuePart.MINUTE: 59, ValuePart.SECOND: 60}
 
 
 LEAVES = frozenset(
@@ -173,7 +173,7 @@ def plain_word(text: str) -> str:
     return " ".join(bare(text).casefold().strip(" .").split())
 
 
-def direction_of(text: str, part: Part = Part.DIRECTION) -> float | None:
+def direction_of(text: str, part: ValuePart = ValuePart.DIRECTION) -> float | None:
     """Return 1 for a word that says money leaves, -1 for one that says it comes in, ``None`` for any other.
 
     A blank says what ``part`` has it mean.
@@ -194,7 +194,7 @@ class BadParts(ValueError):
 class Composition:
     """Columns of a file that one value is composed of, each with its part."""
 
-    parts: tuple[tuple[Part, str], ...]
+    parts: tuple[tuple[ValuePart, str], ...]
 
     @classmethod
     def of(cls, given: Mapping[str, str]) -> Composition:
@@ -204,9 +204,9 @@ class Composition:
             BadParts: they make no value together.
         """
         try:
-            found = {Part(part): str(column) for part, column in given.items()}
+            found = {ValuePart(part): str(column) for part, column in given.items()}
         except ValueError as problem:
-            raise BadParts(f"{problem}; the parts are {', '.join(Part)}") from None
+            raise BadParts(f"{problem}; the parts are {', '.join(ValuePart)}") from None
         for shape in (*TIMES, *AMOUNTS):
             if set(shape) == set(found):
                 return cls(tuple((part, found[part]) for part in shape))
@@ -226,7 +226,7 @@ class Composition:
         return tuple(column for _, column in self.parts)
 
     @property
-    def kinds(self) -> tuple[Part, ...]:
+    def kinds(self) -> tuple[ValuePart, ...]:
         """Kinds of the parts."""
         return tuple(part for part, _ in self.parts)
 
@@ -258,45 +258,45 @@ def listed(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def part_word(part: Part) -> str:
+def part_word(part: ValuePart) -> str:
     """Return the name of a part on pages."""
     return PART_WORDS.get(part, part.value)
 
 
-def amounts_of(parts: Mapping[Part, Floats]) -> Floats:
+def amounts_of(parts: Mapping[ValuePart, Floats]) -> Floats:
     """Return positive for money that leaves, negative for money that comes in."""
     for word in DIRECTIONS:
         if word in parts:
-            signed: Floats = parts[Part.AMOUNT] * parts[word]
+            signed: Floats = parts[ValuePart.AMOUNT] * parts[word]
             return signed + 0.0  # no negative zero
-    debit, credit = parts[Part.DEBIT], parts[Part.CREDIT]
+    debit, credit = parts[ValuePart.DEBIT], parts[ValuePart.CREDIT]
     out, back = np.nan_to_num(debit), np.nan_to_num(credit)
     known = ~(np.isnan(debit) & np.isnan(credit)) & ~((out != 0) & (back != 0))
     return np.where(known, out - back, np.nan)
 
 
-def _amount_fault(parts: Mapping[Part, float]) -> tuple[tuple[Part, ...], str]:
-    both = (Part.DEBIT, Part.CREDIT)
+def _amount_fault(parts: Mapping[ValuePart, float]) -> tuple[tuple[ValuePart, ...], str]:
+    both = (ValuePart.DEBIT, ValuePart.CREDIT)
     filled = [part for part in both if parts.get(part) and not np.isnan(parts[part])]
     if len(filled) == 2:
         return both, "are both filled: whether the money left or came in can't be told"
     return both, "are both blank: the amount can't be told"
 
 
-def times_of(parts: Mapping[Part, Floats]) -> Floats:
+def times_of(parts: Mapping[ValuePart, Floats]) -> Floats:
     """Return seconds since 1970."""
-    day = parts[Part.DATE] if Part.DATE in parts else days_of(parts) * DAY
+    day = parts[ValuePart.DATE] if ValuePart.DATE in parts else days_of(parts) * DAY
     good = day % DAY == 0
-    seconds = parts.get(Part.CLOCK, np.zeros(len(day)))
-    for part, each in ((Part.HOUR, 3600), (Part.MINUTE, 60), (Part.SECOND, 1)):
+    seconds = parts.get(ValuePart.CLOCK, np.zeros(len(day)))
+    for part, each in ((ValuePart.HOUR, 3600), (ValuePart.MINUTE, 60), (ValuePart.SECOND, 1)):
         if part in parts:
             good &= (parts[part] >= 0) & (parts[part] < LARGEST_PARTS[part] + 1)
-            good &= (part is Part.SECOND) | (parts[part] == np.floor(parts[part]))
+            good &= (part is ValuePart.SECOND) | (parts[part] == np.floor(parts[part]))
             seconds = seconds + parts[part] * each
     return np.where(good, day + seconds, np.nan)
 
 
-def days_of(parts: Mapping[Part, Floats]) -> Floats:
+def days_of(parts: Mapping[ValuePart, Floats]) -> Floats:
     """Return days since 1970 of year, month and day; NaN where there is no such day."""
     year, month, day = (parts[part] for part in YMD)
     with np.errstate(invalid="ignore"):
@@ -311,17 +311,17 @@ def days_of(parts: Mapping[Part, Floats]) -> Floats:
     return np.where(good, found.astype(np.int64).astype(np.float64), np.nan)
 
 
-def _time_fault(parts: Mapping[Part, float]) -> tuple[tuple[Part, ...], str]:
-    if Part.DATE in parts and parts[Part.DATE] % DAY:
-        return (Part.DATE,), "has a time of day itself, beside the other column's"
+def _time_fault(parts: Mapping[ValuePart, float]) -> tuple[tuple[ValuePart, ...], str]:
+    if ValuePart.DATE in parts and parts[ValuePart.DATE] % DAY:
+        return (ValuePart.DATE,), "has a time of day itself, beside the other column's"
     for part in (*YMD, *LARGEST_PARTS):
         if part not in parts:
             continue
-        value, whole = parts[part], parts[part] == np.floor(parts[part]) or part is Part.SECOND
+        value, whole = parts[part], parts[part] == np.floor(parts[part]) or part is ValuePart.SECOND
         low, high = {
-            Part.YEAR: (FIRST_YEAR, times.LAST_YEAR - 1),
-            Part.MONTH: (1, 12),
-            Part.DAY: (1, 31),
+            ValuePart.YEAR: (FIRST_YEAR, times.LAST_YEAR - 1),
+            ValuePart.MONTH: (1, 12),
+            ValuePart.DAY: (1, 31),
         }.get(part, (0, LARGEST_PARTS.get(part, 0)))
         if not whole or not low <= value < high + 1:
             return (part,), f"is no {part} ({value:.6g}): it must be from {low} to {high}"

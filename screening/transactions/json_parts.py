@@ -10,7 +10,7 @@ import numpy as np
 
 from screening.errors import BadTransaction, CellProblem
 from screening.transactions import times
-from screening.transactions.composition import DIRECTIONS, Composition, Part, direction_of, listed
+from screening.transactions.composition import DIRECTIONS, Composition, ValuePart, direction_of, listed
 from screening.transactions.missing import missing
 from screening.transactions.schema import ColumnContract, normalise
 
@@ -51,11 +51,13 @@ def _value(made: Composition, values: list[Any], row: int) -> Any:
     return value if made.is_amount else np.datetime64(round(value * 1000), "ms").item()
 
 
-def read_part(part: Part, value: Any) -> float | None:  # noqa: PLR0911 -- one for each kind
+def read_part(part: ValuePart, value: Any) -> float | None:  # noqa: PLR0911 -- one for each kind
     """Return the number that stands for a part; NaN for a debit or credit that is blank, ``None`` for what can't be
     used.
     """
-    if part in (Part.DEBIT, Part.CREDIT) and (value is None or (isinstance(value, str) and missing(value))):
+    if part in (ValuePart.DEBIT, ValuePart.CREDIT) and (
+        value is None or (isinstance(value, str) and missing(value))
+    ):
         return math.nan
     if isinstance(value, bool):
         return None
@@ -63,15 +65,15 @@ def read_part(part: Part, value: Any) -> float | None:  # noqa: PLR0911 -- one f
         return direction_of("" if value is None else str(value), part)
     if value is None:
         return None
-    if part is Part.CLOCK:
+    if part is ValuePart.CLOCK:
         return times.clock_of(str(value))
-    if part is Part.MONTH:
+    if part is ValuePart.MONTH:
         return times.month_of(str(value))
-    if part is Part.DATE:
+    if part is ValuePart.DATE:
         return times.time_of(str(value))
     if not isinstance(value, (int, float)) or not math.isfinite(value):
         return None
-    beside = part is Part.AMOUNT or part in (Part.DEBIT, Part.CREDIT)
+    beside = part is ValuePart.AMOUNT or part in (ValuePart.DEBIT, ValuePart.CREDIT)
     # another column says which way the money goes
     return None if beside and value < 0 else float(value)
 

@@ -121,7 +121,7 @@ def from_frame(frame: Any, contract: ColumnContract) -> Transactions:
     return Transactions(contract.columns, values)
 
 
-class Header(NamedTuple):
+class ColumnPlaces(NamedTuple):
     """Places of a contract's columns among some names."""
 
     places: tuple[int | None, ...]
@@ -131,7 +131,7 @@ class Header(NamedTuple):
 
 
 @lru_cache(maxsize=64)
-def _remembered_header(names: tuple[Any, ...], contract: ColumnContract) -> Header:
+def _remembered_header(names: tuple[Any, ...], contract: ColumnContract) -> ColumnPlaces:
     given = [normalise(name) for name in names]
     count = Counter(given)
     wanted = [normalise(name) for name in contract.columns]
@@ -140,14 +140,14 @@ def _remembered_header(names: tuple[Any, ...], contract: ColumnContract) -> Head
     repeated = tuple(name for name in known if count[normalise(name)] > 1)
     there = [place for place in places if place is not None]
     if repeated or len(there) < len(places):
-        return Header(places, repeated, None)
+        return ColumnPlaces(places, repeated, None)
     # itemgetter would take out the value itself
     if len(there) == 1:
-        return Header(places, repeated, lambda values: (values[there[0]],))
-    return Header(places, repeated, itemgetter(*there))
+        return ColumnPlaces(places, repeated, lambda values: (values[there[0]],))
+    return ColumnPlaces(places, repeated, itemgetter(*there))
 
 
-def header_of(names: tuple[Any, ...], contract: ColumnContract) -> Header:
+def header_of(names: tuple[Any, ...], contract: ColumnContract) -> ColumnPlaces:
     if len(names) <= 4 * len(contract.columns):
         return _remembered_header(names, contract)
     # what callers send mustn't fill the memory
@@ -206,7 +206,7 @@ class _Faults:
         if len(self._problems) < SHOWN or self._problems[0].row == row:
             self._problems.append(CellProblem(problem, column=column, row=row, value=excerpt(value)))
 
-    def of_header(self, header: Header, row: int | None) -> None:
+    def of_header(self, header: ColumnPlaces, row: int | None) -> None:
         """Note columns that appear more than once, and those that must be there and aren't."""
         for name in header.repeated:
             self.add(REPEATED, name, row)

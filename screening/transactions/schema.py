@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 
 from screening.errors import BadFile, CellProblem, ColumnsMissing
 from screening.transactions.amount_units import AmountUnit
-from screening.transactions.composition import Composition, Part
+from screening.transactions.composition import Composition, ValuePart
 from screening.transactions.guards import bare
-from screening.transactions.times import EARLIEST, Since
+from screening.transactions.times import EARLIEST, StartUnit
 
 Matrix = NDArray[np.float64]
 SHOWN_NAMES = 8
-Parts = tuple[tuple[tuple[Part, str], ...], tuple[int, ...]]
+Parts = tuple[tuple[tuple[ValuePart, str], ...], tuple[int, ...]]
 """Parts of a value, and the places of their columns."""
 
 
@@ -93,7 +93,7 @@ class Column:
     kind: CellKind = CellKind.NUMBER
     optional: bool = False
     """Whether its cells may be blank."""
-    since: Since | None = None
+    since: StartUnit | None = None
     """Unit in which a time counts from a start that nobody names; they are seconds once they have been read."""
     made: Composition | None = None
     """Composition, if the file has it in several columns; it needn't be one of the file's then."""
@@ -124,7 +124,7 @@ class ColumnContract:
     kinds: tuple[CellKind, ...] = ()
     roles: tuple[Role, ...] = ()
     optional: tuple[str, ...] = ()
-    since: Since | None = None
+    since: StartUnit | None = None
     """Unit in which the time counts, if it counts from a start that nobody names."""
     aliases: tuple[tuple[str, str], ...] = ()
     """Names of some columns in the file at hand; no part of what the contract is."""
@@ -217,7 +217,7 @@ class ColumnContract:
             kinds=tuple(map(CellKind, found.get("kinds", ()))),
             roles=tuple(map(Role, found.get("roles", ()))),
             optional=tuple(map(str, found.get("optional", ()))),
-            since=None if found.get("since") is None else Since(found["since"]),
+            since=None if found.get("since") is None else StartUnit(found["since"]),
             composed=tuple(
                 (str(name), Composition.of(parts)) for name, parts in found.get("composed", {}).items()
             ),

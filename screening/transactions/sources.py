@@ -8,20 +8,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from screening.transactions.amount_units import AmountUnit
-from screening.transactions.composition import DIRECTIONS, Part, PartKind
+from screening.transactions.composition import DIRECTIONS, PartKind, ValuePart
 from screening.transactions.schema import CellKind, ColumnContract, Matrix, Role
 
 ReadKind = CellKind | PartKind
-PART_KINDS: Mapping[Part, ReadKind] = {
-    Part.DATE: CellKind.TIME,
-    Part.CLOCK: PartKind.CLOCK,
-    Part.MONTH: PartKind.MONTH,
-    Part.DIRECTION: PartKind.DIRECTION,
-    Part.DIRECTION_IN: PartKind.DIRECTION_IN,
-    Part.DIRECTION_OUT: PartKind.DIRECTION_OUT,
+PART_KINDS: Mapping[ValuePart, ReadKind] = {
+    ValuePart.DATE: CellKind.TIME,
+    ValuePart.CLOCK: PartKind.CLOCK,
+    ValuePart.MONTH: PartKind.MONTH,
+    ValuePart.DIRECTION: PartKind.DIRECTION,
+    ValuePart.DIRECTION_IN: PartKind.DIRECTION_IN,
+    ValuePart.DIRECTION_OUT: PartKind.DIRECTION_OUT,
 }
 """Kinds of the cells of parts; those of any other are numbers."""
-DIRECTION_KINDS: Mapping[ReadKind, Part] = {PART_KINDS[part]: part for part in DIRECTIONS}
+DIRECTION_KINDS: Mapping[ReadKind, ValuePart] = {PART_KINDS[part]: part for part in DIRECTIONS}
 """The kinds of cells that are words for debit or credit, and the part that each of them is."""
 
 
@@ -38,7 +38,7 @@ class Source:
     """In the header."""
     column: int
     """The number of the contract's column that it belongs to."""
-    part: Part | None = None
+    part: ValuePart | None = None
     scale: float = 1.0
     """Factor that a number is multiplied by as it is read."""
     least: float | None = None
@@ -63,8 +63,11 @@ def sources_of(contract: ColumnContract, header: Sequence[str]) -> tuple[Source,
             found.append(Source(name, role, kind, optional, place, number, None, column.scale, least, unit))
             continue
         for (part, theirs), place in zip(*parts[name], strict=True):
-            of_part, optional = PART_KINDS.get(part, CellKind.NUMBER), part in (Part.DEBIT, Part.CREDIT)
-            bound = least if part is Part.DATE else None
+            of_part, optional = (
+                PART_KINDS.get(part, CellKind.NUMBER),
+                part in (ValuePart.DEBIT, ValuePart.CREDIT),
+            )
+            bound = least if part is ValuePart.DATE else None
             found.append(Source(theirs, role, of_part, optional, place, number, part, least=bound, unit=unit))
     return tuple(found)
 

@@ -30,7 +30,7 @@ Parts = tuple[int, int, int]
 """Year, month and day."""
 
 
-class Order(StrEnum):
+class DateOrder(StrEnum):
     """In which order day, month and year stand."""
 
     DAY_FIRST = "dmy"
@@ -38,7 +38,7 @@ class Order(StrEnum):
     YEAR_FIRST = "ymd"
 
 
-class Unit(StrEnum):
+class TimeUnit(StrEnum):
     """Units of numbers that count since 1970; a spreadsheet counts days since 1900."""
 
     SECONDS = "s"
@@ -50,7 +50,7 @@ class Unit(StrEnum):
     """As the workbooks of old Macs count: no number shows it, the workbook or its user says it."""
 
 
-class Since(StrEnum):
+class StartUnit(StrEnum):
     """Units of numbers that count since a start that nobody names: the clock of a file without a calendar."""
 
     SECONDS = "seconds"
@@ -64,10 +64,15 @@ class Since(StrEnum):
         return _SECONDS_PER[self]
 
 
-_SECONDS_PER = {Since.SECONDS: 1.0, Since.MINUTES: 60.0, Since.HOURS: 3600.0, Since.DAYS: 86_400.0}
+_SECONDS_PER = {
+    StartUnit.SECONDS: 1.0,
+    StartUnit.MINUTES: 60.0,
+    StartUnit.HOURS: 3600.0,
+    StartUnit.DAYS: 86_400.0,
+}
 
 
-class Family(StrEnum):
+class CellFamily(StrEnum):
     """Families of cells that look the same: cells of one column that look differently were mostly not written by one
     program.
     """
@@ -89,8 +94,8 @@ class Family(StrEnum):
 class TimeForm:
     """Form that the cells of a column have together; ``None`` where each must say it by itself."""
 
-    order: Order | None = None
-    unit: Unit | None = None
+    order: DateOrder | None = None
+    unit: TimeUnit | None = None
 
 
 AUTO = TimeForm()
@@ -98,10 +103,10 @@ SPELLINGS = "2025-12-31 23:59:00, 31.12.2025 23:59, 31/12/2025, 12/31/2025 11:59
 """Forms that a message names as readable."""
 
 _PER_SECOND = {
-    Unit.SECONDS: 1.0,
-    Unit.MILLISECONDS: 1e3,
-    Unit.MICROSECONDS: 1e6,
-    Unit.NANOSECONDS: 1e9,
+    TimeUnit.SECONDS: 1.0,
+    TimeUnit.MILLISECONDS: 1e3,
+    TimeUnit.MICROSECONDS: 1e6,
+    TimeUnit.NANOSECONDS: 1e9,
 }
 # Fourteen digits that would make an earlier time are an identifier.
 _FIRST_COMPACT = 1970
@@ -280,36 +285,36 @@ def date_part(text: str) -> str:
     return found[0] if found else text
 
 
-def readings_of(text: str) -> dict[Order, float]:
+def readings_of(text: str) -> dict[DateOrder, float]:
     """Return the possible meanings of a cell by the order of its parts; empty for others."""
     return {order: seconds for order, seconds in orders_of(bare(text)) if seconds is not None}
 
 
-def family_of(text: str) -> Family | None:  # noqa: PLR0911 -- one for each family
+def family_of(text: str) -> CellFamily | None:  # noqa: PLR0911 -- one for each family
     """Return the family of a cell, ``None`` where it is no time at all."""
     plain = bare(text)
     if _ISO.fullmatch(plain) or _MAINFRAME.fullmatch(plain):
-        return Family.ISO
+        return CellFamily.ISO
     if _YEAR_FIRST.fullmatch(plain):
-        return Family.SLASHED_YEAR
+        return CellFamily.SLASHED_YEAR
     three = _THREE.fullmatch(plain)
     if three:
-        return {".": Family.POINTS, "/": Family.SLASHES, "-": Family.DASHES}[three["sign"]]
+        return {".": CellFamily.POINTS, "/": CellFamily.SLASHES, "-": CellFamily.DASHES}[three["sign"]]
     if _DIGITS_14.fullmatch(plain) and time_of(plain) is not None:
-        return Family.DIGITS_14
+        return CellFamily.DIGITS_14
     if plain.isdecimal() and plain.isascii() and len(plain) in (6, 8):
-        return Family.DIGITS_8 if len(plain) == 8 else Family.DIGITS_6
+        return CellFamily.DIGITS_8 if len(plain) == 8 else CellFamily.DIGITS_6
     if _NUMBER.fullmatch(plain):
-        return Family.SHEET if unit_of(float(plain)) is Unit.SHEET_DAYS else Family.NUMBER
-    return Family.NAMED if split_time(plain) is not None else None
+        return CellFamily.SHEET if unit_of(float(plain)) is TimeUnit.SHEET_DAYS else CellFamily.NUMBER
+    return CellFamily.NAMED if split_time(plain) is not None else None
 
 
-def unit_of(value: float) -> Unit | None:
+def unit_of(value: float) -> TimeUnit | None:
     """Return the unit of a number, if that makes a time from 1990 to 2100; no number fits two units."""
     for unit, each in _PER_SECOND.items():
         if _FROM <= value / each < _TO:
             return unit
-    return Unit.SHEET_DAYS if _FROM <= value * _DAY + _SHEET_ZERO < _TO else None
+    return TimeUnit.SHEET_DAYS if _FROM <= value * _DAY + _SHEET_ZERO < _TO else None
 
 
 def seconds_of(value: float) -> float | None:
@@ -319,7 +324,7 @@ def seconds_of(value: float) -> float | None:
         return in_seconds(value, unit)
     # 20250104, as JSON and Parquet have it
     if 1e7 <= value < 1e8 and value == int(value):
-        return moment_of(date_of_digits(f"{int(value)}", Order.YEAR_FIRST), None, None)
+        return moment_of(date_of_digits(f"{int(value)}", DateOrder.YEAR_FIRST), None, None)
     return None
 
 
@@ -334,17 +339,17 @@ def bare(text: str) -> str:
     return " ".join(guards.bare(text.replace("\u200b", "").replace("\ufeff", "")).split())
 
 
-def in_seconds(value: float, unit: Unit) -> float:
+def in_seconds(value: float, unit: TimeUnit) -> float:
     """Return a count of a unit as seconds since 1970."""
-    if unit is Unit.SHEET_DAYS:
+    if unit is TimeUnit.SHEET_DAYS:
         # a double of days holds about a microsecond
         return round(value * _DAY * 1000) / 1000 + _SHEET_ZERO
-    if unit is Unit.DAYS_1904:
+    if unit is TimeUnit.DAYS_1904:
         return round(value * _DAY * 1000) / 1000 + _ZERO_1904
     return value / _PER_SECOND[unit]
 
 
-def time_of_count(plain: str, unit: Unit) -> float | None:
+def time_of_count(plain: str, unit: TimeUnit) -> float | None:
     """Return the time of a cell that counts units; ``None`` where it is none."""
     if not _NUMBER.fullmatch(plain) or SHORTENED.fullmatch(plain):
         return None
@@ -377,37 +382,37 @@ def split_time(plain: str) -> tuple[Parts | None, str | None, str | None] | None
     return None
 
 
-def orders_of(plain: str) -> Iterator[tuple[Order, float | None]]:
+def orders_of(plain: str) -> Iterator[tuple[DateOrder, float | None]]:
     """Yield every order of the parts of a cell, and the time that it makes, if any."""
     three = _THREE.fullmatch(plain)
     if three and three["sign"] != ".":
-        for order in Order:
+        for order in DateOrder:
             yield order, time_of_three(three, order)
     elif len(plain) in (6, 8) and plain.isdecimal() and plain.isascii():
-        for order in Order:
+        for order in DateOrder:
             yield order, plausible_time(moment_of(date_of_digits(plain, order), None, None))
 
 
-def time_of_three(three: re.Match[str], order: Order) -> float | None:
+def time_of_three(three: re.Match[str], order: DateOrder) -> float | None:
     """Return the time of three numbers with slashes or dashes between them, and a time of day perhaps."""
     a, b, c = three["a"], three["b"], three["c"]
-    if order is Order.DAY_FIRST:
+    if order is DateOrder.DAY_FIRST:
         return moment_of((full_year(c), int(b), int(a)), three["clock"], None)
-    if order is Order.MONTH_FIRST:
+    if order is DateOrder.MONTH_FIRST:
         return moment_of((full_year(c), int(a), int(b)), three["clock"], None)
     if len(c) > 2 or len(a) < 2:
         return None
     return plausible_time(moment_of((full_year(a), int(b), int(c)), three["clock"], None))
 
 
-def date_of_digits(plain: str, order: Order) -> Parts:
+def date_of_digits(plain: str, order: DateOrder) -> Parts:
     """Return year, month and day of six or eight digits."""
     long = len(plain) == 8
-    if order is Order.YEAR_FIRST:
+    if order is DateOrder.YEAR_FIRST:
         year, month, day = plain[:-4], plain[-4:-2], plain[-2:]
     else:
         first, second, year = plain[:2], plain[2:4], plain[4:]
-        day, month = (first, second) if order is Order.DAY_FIRST else (second, first)
+        day, month = (first, second) if order is DateOrder.DAY_FIRST else (second, first)
     return (int(year) if long else full_year(year)), int(month), int(day)
 
 

@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from screening.errors import BadFile, CellProblem
-from screening.intake import Kind, header_of, read_records
-from screening.intake.batch import Limits
+from screening.intake import FileKind, header_of, read_records
+from screening.intake.batch import ReadLimits
 from screening.intake.conversion.convert import convert
 from screening.uploads.exports import BEFORE, CHOICES, FLAGGED_SHEET, KEY, as_number, sheet_text
-from screening.uploads.results import Outcome
+from screening.uploads.results import ScreeningOutcome
 
 MEGABYTE = 2**20
-LIMITS = Limits(unpacked=256 * MEGABYTE, child_seconds=60.0)
+LIMITS = ReadLimits(unpacked=256 * MEGABYTE, child_seconds=60.0)
 MOST_DECISIONS = 2_000
 MOST_NAMED = 20
 MOST_SHOWN = 40
@@ -41,7 +41,7 @@ class DecidedRow:
 
 
 def read_decisions(
-    path: Path, scratch: Path, outcome_of: Callable[[str], Outcome | None]
+    path: Path, scratch: Path, outcome_of: Callable[[str], ScreeningOutcome | None]
 ) -> tuple[str, list[DecidedRow]]:
     """Return the id of the screening, and the rows that have a decision.
 
@@ -55,7 +55,7 @@ def read_decisions(
     """
     with tempfile.TemporaryDirectory(prefix="decided-", dir=scratch) as folder:
         target = Path(folder) / "sheet.csv"
-        convert(path.resolve(), Kind.XLSX, target, LIMITS, sheet=FLAGGED_SHEET)
+        convert(path.resolve(), FileKind.XLSX, target, LIMITS, sheet=FLAGGED_SHEET)
         csv.field_size_limit(LIMITS.record)
         with target.open(encoding="utf-8", newline="") as file:
             rows = list(csv.reader(file))
@@ -85,7 +85,7 @@ def read_decisions(
     if problems:
         raise BadFile(
             f"{len(problems):,} of the rows with a decision can't be taken; nothing was.",
-            remedy="Put back what was changed, or download the workbook anew and decide there.",
+            remedy="Put back what was changed, or download the workbook again and decide there.",
             problems=problems[:MOST_NAMED],
             problem_count=len(problems),
         )
@@ -105,7 +105,7 @@ def _screening(keys: Sequence[str]) -> str:
 
 
 def problems_of(
-    filled: Sequence[tuple[int, list[str]]], names: Sequence[str], key: int, found: Outcome
+    filled: Sequence[tuple[int, list[str]]], names: Sequence[str], key: int, found: ScreeningOutcome
 ) -> Iterator[CellProblem]:
     """Name what was changed: cells of the file, the row's number, and decisions that are none."""
     header = header_of(found.canonical)
@@ -122,7 +122,7 @@ def problems_of(
             )
             continue
         if number in seen:
-            yield CellProblem(f"the row stands in line {seen[number]}, too", KEY, row=number, line=line)
+            yield CellProblem(f"the row appears in line {seen[number]}, too", KEY, row=number, line=line)
             continue
         seen[number] = line
         if row[3].strip().lower() not in CHOICES:

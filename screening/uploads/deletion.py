@@ -25,8 +25,8 @@ from screening.infra.disk_space import release_reserve
 from screening.ledger.history import forget
 from screening.review.leaving import forget_screening
 from screening.uploads.instance_check import belong_together
-from screening.uploads.screenings import History
-from screening.uploads.upload_folder import Folder
+from screening.uploads.screenings import Screenings
+from screening.uploads.upload_folder import UploadFolder
 
 if TYPE_CHECKING:
     from screening.ledger.segments import Segments
@@ -39,37 +39,37 @@ MOST_PUT = 20
 """Screenings whose files are put into the bucket between two looks at the queue."""
 
 
-def delete(history: History, instance: Path, screening_id: str) -> None:
+def delete(screenings: Screenings, instance: Path, screening_id: str) -> None:
     """Forget a screening, whatever its state.
 
     The files go first: the disk may be full, and then not even a row can be deleted before something else is.
     """
-    Folder(instance, screening_id).remove()
+    UploadFolder(instance, screening_id).remove()
     try:
-        history.remove(screening_id)
+        screenings.remove(screening_id)
     except OperationalError as problem:
         if "full" not in str(problem.orig) or not release_reserve(instance):
             raise
-        history.remove(screening_id)
+        screenings.remove(screening_id)
     remove_files(instance, screening_id)
 
 
-def delete_recorded(history: History, segments: Segments, instance: Path, screening_id: str) -> None:
-    """Forget a screening that may stand in the ledger, with its rows there.
+def delete_recorded(screenings: Screenings, segments: Segments, instance: Path, screening_id: str) -> None:
+    """Forget a screening that may appear in the ledger, with its rows there.
 
     They go first: a crash in between leaves a screening that its owner can delete again. They go once more at the end,
     in case they were being written meanwhile. Its transactions leave the cases, which a crash before that leaves to
     the worker.
     """
     segments.forget(screening_id)
-    delete(history, instance, screening_id)
+    delete(screenings, instance, screening_id)
     segments.forget(screening_id)
-    forget_screening(history.database, screening_id)
+    forget_screening(screenings.database, screening_id)
 
 
 def remove_files(instance: Path, screening_id: str) -> None:
     """Remove what lies on the disk, and in the bucket, of a screening whose row is gone."""
-    folder = Folder(instance, screening_id)
+    folder = UploadFolder(instance, screening_id)
     folder.remove()
     forget(instance, screening_id)
     try:
@@ -82,17 +82,17 @@ def remove_files(instance: Path, screening_id: str) -> None:
         )
 
 
-def clear_leftovers(history: History, instance: Path) -> list[str]:
+def clear_leftovers(screenings: Screenings, instance: Path) -> list[str]:
     """Remove files that belong to no screening; gives the ids that they had.
 
     With no screening at all in the history, or with a database of another instance, nothing is removed.
     """
-    if not belong_together(instance, history.database):
+    if not belong_together(instance, screenings.database):
         log.error("%s and the database don't belong together: no left-over is cleared", instance)
         return []
     # before the rows are read: a row comes after its folder, never before
     found = set(ids_on_disk(instance)) | ids_stored(instance)
-    known = history.ids() if found else set()
+    known = screenings.ids() if found else set()
     left = sorted(found - known)
     if left and not known:
         log.error(
@@ -103,22 +103,22 @@ def clear_leftovers(history: History, instance: Path) -> list[str]:
         return []
     for screening_id in left:
         remove_files(instance, screening_id)
-        if Folder(instance, screening_id).path.exists():
+        if UploadFolder(instance, screening_id).path.exists():
             log.error("the files of screening %s, which is gone, can't be removed", screening_id)
-    return [one for one in left if not Folder(instance, one).path.exists()]
+    return [one for one in left if not UploadFolder(instance, one).path.exists()]
 
 
-def without_files(history: History, instance: Path) -> list[str]:
+def without_files(screenings: Screenings, instance: Path) -> list[str]:
     """Return the ids of screenings that have ended and whose files are gone.
 
     Raises:
         BucketUnavailable: some may be in the bucket, which can't be reached.
     """
-    lost = {one for one in history.ended() if not Folder(instance, one).path.is_dir()}
+    lost = {one for one in screenings.ended() if not UploadFolder(instance, one).path.is_dir()}
     return sorted(lost - ids_in_bucket(Storage.at(instance))) if lost else []
 
 
-def put_missing(history: History, instance: Path) -> int:
+def put_missing(screenings: Screenings, instance: Path) -> int:
     """Put files of screenings that have ended into the bucket, as far as it hasn't them; of how many, a few at most.
 
     Raises:
@@ -127,7 +127,7 @@ def put_missing(history: History, instance: Path) -> int:
     storage = Storage.at(instance)
     if not storage.remote:
         return 0
-    folders = (Folder(instance, one).path for one in sorted(history.ended()))
+    folders = (UploadFolder(instance, one).path for one in sorted(screenings.ended()))
     count = 0
     for folder in islice((each for each in folders if each.exists() and not is_kept(each)), MOST_PUT):
         with suppress(FileNotFoundError):  # deleted in this moment

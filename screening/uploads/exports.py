@@ -14,8 +14,8 @@ import numpy as np
 from screening.detectors.states import trial_note
 from screening.intake import append_columns, header_of, read_records
 from screening.intake.formulas import csv_text, safe
-from screening.uploads.preflight import Report
-from screening.uploads.results import Outcome
+from screening.uploads.preflight import PreflightReport
+from screening.uploads.results import ScreeningOutcome
 from screening.uploads.screenings import Screening
 
 ROWS_AT_ONCE = 2000
@@ -26,7 +26,7 @@ UNLISTED = "can't be used; problems beyond the first thousand aren't listed"
 ADDED = ("fraud_probability", "flagged")
 
 
-def scores_csv(found: Outcome) -> Iterator[bytes]:
+def scores_csv(found: ScreeningOutcome) -> Iterator[bytes]:
     """Yield every input row in input order, its columns untouched, then ``fraud_probability`` and ``flagged``.
 
     Rows that were set aside have both empty. Text that a spreadsheet would run as a formula gets a leading ``'``.
@@ -36,7 +36,7 @@ def scores_csv(found: Outcome) -> Iterator[bytes]:
     return append_columns(found.canonical, {ADDED[0]: texts, ADDED[1]: _flags(found)})
 
 
-def _flags(found: Outcome) -> Iterator[str]:
+def _flags(found: ScreeningOutcome) -> Iterator[str]:
     scored = np.isfinite(found.probability).tolist()
     return (
         ("true" if flag else "false") if known else ""
@@ -44,7 +44,7 @@ def _flags(found: Outcome) -> Iterator[str]:
     )
 
 
-def flagged_csv(found: Outcome) -> Iterator[bytes]:
+def flagged_csv(found: ScreeningOutcome) -> Iterator[bytes]:
     """Yield the flagged rows, most probable first: row number, probability, reasons, then the file's own columns."""
     header = header_of(found.canonical)
     yield csv_bytes([["row", "fraud_probability", "reasons", *(safe(name) for name in header)]])
@@ -61,7 +61,7 @@ def flagged_csv(found: Outcome) -> Iterator[bytes]:
         )
 
 
-def rejected_csv(found: Outcome | Report) -> Iterator[bytes]:
+def rejected_csv(found: ScreeningOutcome | PreflightReport) -> Iterator[bytes]:
     """Yield the rows that were set aside, in the file's order: row number, what is wrong, then the file's own columns.
 
     What is wrong is known of the first thousand problems; a row beyond them says so.
@@ -80,7 +80,7 @@ def rejected_csv(found: Outcome | Report) -> Iterator[bytes]:
         )
 
 
-def workbook(found: Outcome, screening: Screening) -> Iterator[bytes]:
+def workbook(found: ScreeningOutcome, screening: Screening) -> Iterator[bytes]:
     """Yield a workbook of two sheets: a summary with what proves it, and the flagged rows with their reasons.
 
     It is made on the disk, beside the screening's files: 200,000 rows would take a gigabyte and a half of memory.
@@ -103,7 +103,7 @@ def workbook(found: Outcome, screening: Screening) -> Iterator[bytes]:
                 yield piece
 
 
-def _summary_sheet(book: Any, screening: Screening, found: Outcome) -> None:
+def _summary_sheet(book: Any, screening: Screening, found: ScreeningOutcome) -> None:
     sheet = book.add_worksheet("Summary")
     sheet.set_column(0, 0, 28)
     sheet.set_column(1, 1, 70)
@@ -113,7 +113,7 @@ def _summary_sheet(book: Any, screening: Screening, found: Outcome) -> None:
         (sheet.write_number if isinstance(value, int | float) else sheet.write_string)(line, 1, value)
 
 
-def summary(screening: Screening, found: Outcome) -> Iterator[tuple[str, Any]]:
+def summary(screening: Screening, found: ScreeningOutcome) -> Iterator[tuple[str, Any]]:
     """Give names and values: the file, the detector, the counts, and what proves them."""
     yield "File", screening.filename
     yield "File SHA-256", screening.sha256 or ""
@@ -145,7 +145,7 @@ KEY = "Key"
 CHOICES = ("fraud", "legitimate", "unsure")
 
 
-def _flagged_sheet(book: Any, found: Outcome, screening: str) -> None:
+def _flagged_sheet(book: Any, found: ScreeningOutcome, screening: str) -> None:
     sheet = book.add_worksheet(FLAGGED_SHEET)
     bold = book.add_format({"bold": True, "bottom": 1})
     percent = book.add_format({"num_format": "0.0000"})
@@ -201,12 +201,14 @@ CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 """Characters that XML lacks."""
 
 
-def _records(found: Outcome | Report, numbers: np.ndarray[Any, Any]) -> Iterator[tuple[int, list[str]]]:
+def _records(
+    found: ScreeningOutcome | PreflightReport, numbers: np.ndarray[Any, Any]
+) -> Iterator[tuple[int, list[str]]]:
     wanted = [int(number) for number in numbers]
     return zip(wanted, read_records(found.canonical, found.offsets, wanted), strict=True)
 
 
-def reasons_of(found: Outcome, number: int) -> str:
+def reasons_of(found: ScreeningOutcome, number: int) -> str:
     """Return a row's reasons as one text."""
     return "; ".join(found.reasons.get(number, []))
 

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from screening.accounts.roles import allows
 from screening.accounts.user_store import UserStore
 from screening.detectors.detector import Detector
-from screening.detectors.vectorizer import NOTHING, Seen
-from screening.ledger.history import Context, Recollections
+from screening.detectors.vectorizer import NOTHING, History
+from screening.ledger.history import DetectorHistory, HistoryCache
 from screening.ledger.jobs import BatchJobs
-from screening.ledger.velocity.entries import Subject, Viewer
+from screening.ledger.velocity.entries import TrainedSubject, Viewer
 from screening.ledger.velocity.live_past import LivePast, LiveRows
 from screening.ledger.velocity.state import Velocity
 from screening.settings import Settings
-from screening.uploads.screenings import History
+from screening.uploads.screenings import Screenings
 
 MANAGERS, OWN, ALL = "managers", "own", "all"
 
@@ -50,11 +50,13 @@ class HistoryPolicy:
     """Gives each caller the past that counts for it."""
 
     settings: Settings
-    history: History
+    history: Screenings
     velocity: Velocity
     jobs: BatchJobs
 
-    def context(self, detector: Detector, owner: str | None, shadowing: Shadowing | None = None) -> Context:
+    def context(
+        self, detector: Detector, owner: str | None, shadowing: Shadowing | None = None
+    ) -> DetectorHistory:
         """Return what a detector has seen, as it counts for a user's file.
 
         Args:
@@ -72,7 +74,7 @@ class HistoryPolicy:
             counting |= self.jobs.counting(of, owner, for_all=for_all)
         subject = self._subject(detector, shadowing)
         live = None if subject is None else LiveRows(self.velocity, subject, self.viewer(owner))
-        return Context(
+        return DetectorHistory(
             self.settings.instance,
             detector,
             counting=counting,
@@ -82,8 +84,8 @@ class HistoryPolicy:
         )
 
     def seen(
-        self, kept: Recollections, detector: Detector, owner: str, shadowing: Shadowing | None = None
-    ) -> Seen:
+        self, kept: HistoryCache, detector: Detector, owner: str, shadowing: Shadowing | None = None
+    ) -> History:
         """Return what counts when a user has a few transactions scored now: rows of files, sorted, and kept in
         ``kept``, and what the API was asked before.
         """
@@ -91,9 +93,9 @@ class HistoryPolicy:
         if definition is None or subject is None:
             return NOTHING
         files = kept.of(detector, self.context(detector, owner, shadowing))
-        return Seen(past=LivePast(definition, files, self.velocity, subject, self.viewer(owner)))
+        return History(past=LivePast(definition, files, self.velocity, subject, self.viewer(owner)))
 
-    def _subject(self, detector: Detector, shadowing: Shadowing | None) -> Subject | None:
+    def _subject(self, detector: Detector, shadowing: Shadowing | None) -> TrainedSubject | None:
         return self.velocity.subject(detector, None if shadowing is None else shadowing.apart)
 
     def viewer(self, owner: str | None) -> Viewer:

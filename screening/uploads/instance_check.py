@@ -226,6 +226,6 @@ def refuse_strangers(instance: Path, database: Database) -> None:
     raise NotReady(
         f"The folder INSTANCE_PATH has files of {len(there):,} screenings, and the database knows none of them.",
         where=str(instance / "screenings"),
-        remedy="Set DATABASE_URL to the database that belongs to them, or restore it from a backup; to begin anew, "
+        remedy="Set DATABASE_URL to the database that belongs to them, or restore it from a backup; to begin again, "
         "move the folder screenings away. Nothing was changed.",
     )

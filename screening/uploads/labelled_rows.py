@@ -22,11 +22,11 @@ from screening.detectors.detector import Detector
 from screening.errors import BadFile
 from screening.intake import header_of, read_records
 from screening.ledger import money
-from screening.ledger.filters import Filter
+from screening.ledger.filters import DecisionFilter
 from screening.ledger.identity import TransactionId, parse
 from screening.ledger.tables import Label
-from screening.uploads.results import Outcome
-from screening.uploads.upload_folder import Folder
+from screening.uploads.results import ScreeningOutcome
+from screening.uploads.upload_folder import UploadFolder
 
 if TYPE_CHECKING:
     from screening.ledger.ledger import Ledger
@@ -44,7 +44,7 @@ QUERY = (
 
 
 @dataclass(slots=True)
-class Gathered:
+class GatheredRows:
     """Result of gathering labelled rows."""
 
     rows: int = 0
@@ -61,7 +61,7 @@ class Gathered:
         return float(np.median(self.delays)) if self.delays else None
 
 
-def gather(path: Path, detector: Detector, ledger: Ledger, instance: Path) -> Gathered:
+def gather(path: Path, detector: Detector, ledger: Ledger, instance: Path) -> GatheredRows:
     """Write the labelled transactions of a detector, the earliest first.
 
     Args:
@@ -81,10 +81,10 @@ def gather(path: Path, detector: Detector, ledger: Ledger, instance: Path) -> Ga
             remedy="Train on a file instead.",
         )
     columns = contract.columns
-    rows = ledger.questions.ask(QUERY, Filter(detector=detector.name)).rows
+    rows = ledger.questions.ask(QUERY, DecisionFilter(detector=detector.name)).rows
     with ledger.tables.read() as session:
         said = {parse(row.id): row.source for row in session.execute(select(Label.id, Label.source))}
-    found = Gathered()
+    found = GatheredRows()
     own = _Own.of(detector)
     with path.open("w", encoding="utf-8", newline="") as out:
         writer = csv.writer(out, lineterminator="\n")
@@ -152,7 +152,7 @@ def with_cells(
             continue
         screening = str(row["screening"])
         if screening not in files:
-            files[screening] = _File.of(Folder.kept(instance, screening), row["threshold"], columns)
+            files[screening] = _File.of(UploadFolder.kept(instance, screening), row["threshold"], columns)
         file = files[screening]
         yield row, None if file is None else file.cells(row["number"])
 
@@ -161,13 +161,13 @@ def with_cells(
 class _File:
     """The rows of a screening."""
 
-    outcome: Outcome
+    outcome: ScreeningOutcome
     places: Sequence[int]
 
     @classmethod
-    def of(cls, folder: Folder, threshold: float, columns: Sequence[str]) -> _File | None:
+    def of(cls, folder: UploadFolder, threshold: float, columns: Sequence[str]) -> _File | None:
         """Return the file of a screening; ``None`` where it is gone, or its rows can't be read one by one."""
-        found = Outcome(folder, threshold)
+        found = ScreeningOutcome(folder, threshold)
         if not found.there or not found.canonical.exists() or not found.meta.get("plain", False):
             return None
         called = found.meta.get("columns", {})

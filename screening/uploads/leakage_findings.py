@@ -23,7 +23,7 @@ from screening.transactions import encoding
 from screening.transactions.missing import missing
 from screening.transactions.schema import CellKind, ColumnContract, Matrix, Role
 from screening.uploads.sampling import Rows
-from screening.uploads.upload_folder import Folder
+from screening.uploads.upload_folder import UploadFolder
 
 MOST_REREAD = 20_000
 """Rows that are read once more."""
@@ -55,7 +55,7 @@ class Suspect:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Labelled:
+class LabelledSample:
     """The labelled rows that columns are judged by, and where the file has them.
 
     ``rows`` counts from 0, ``values`` are the contract's columns of them, ``label`` their labels, 0 or 1. ``offsets``
@@ -82,7 +82,9 @@ def extra(contract: ColumnContract, header: Sequence[str]) -> list[int]:
     return [place for place, name in enumerate(header) if place not in needed and name.strip()]
 
 
-def suspects(folder: Folder, given: Labelled, still_wanted: Callable[[], None]) -> Iterator[Suspect]:
+def suspects(
+    folder: UploadFolder, given: LabelledSample, still_wanted: Callable[[], None]
+) -> Iterator[Suspect]:
     """Return the suspects, those that the detector needs first, then the others. ``still_wanted`` may raise to stop."""
     theirs = {**dict(given.contract.aliases), **{name: made.words for name, made in given.contract.composed}}
     for place, column in enumerate(given.contract.parts()):
@@ -114,7 +116,7 @@ def _judged(name: str, column: Telling | None, *, used: bool) -> Iterator[Suspec
 
 
 def reread(
-    folder: Folder, given: Labelled, places: Sequence[int], still_wanted: Callable[[], None]
+    folder: UploadFolder, given: LabelledSample, places: Sequence[int], still_wanted: Callable[[], None]
 ) -> dict[int, Telling]:
     """Return the columns at some places of the header: numbers where nearly all cells are, else texts."""
     chosen = _chosen(given.label, min(MOST_REREAD, MOST_CELLS // len(places)))
@@ -141,7 +143,7 @@ def _chosen(label: Labels, most: int) -> Rows:
 
 
 def _records(
-    folder: Folder, offsets: Rows, rows: Rows, still_wanted: Callable[[], None]
+    folder: UploadFolder, offsets: Rows, rows: Rows, still_wanted: Callable[[], None]
 ) -> Iterator[list[str]]:
     wanted = iter(rows.tolist())
     while some := list(islice(wanted, ROWS_AT_ONCE)):

@@ -17,19 +17,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from screening.errors import CellProblem, NotFound
-from screening.intake import NOTHING_SAID, Answers, Kind, open_transactions
+from screening.intake import NOTHING_SAID, Answers, FileKind, open_transactions
 from screening.ledger.history import row_hashes
 from screening.scoring import drift
-from screening.uploads.leakage_findings import MOST_EXTRA, Labelled, Labels, extra, suspects
+from screening.uploads.leakage_findings import MOST_EXTRA, LabelledSample, Labels, extra, suspects
 from screening.uploads.line.collected import MOST_LISTED
 from screening.uploads.questions.amounts import check_sign, check_unit, seen_of
-from screening.uploads.questions.detector_choice import Choice
-from screening.uploads.sampling import Rows, Spread
-from screening.uploads.upload_folder import Folder, Reader
+from screening.uploads.questions.detector_choice import DetectorChoice
+from screening.uploads.sampling import EvenSample, Rows
+from screening.uploads.upload_folder import FileReader, UploadFolder
 
 if TYPE_CHECKING:
     from screening.detectors.registry import Detectors
-    from screening.intake import Batch, Forms, Words
+    from screening.intake import Batch, CellWords, Forms
     from screening.transactions.schema import ColumnContract
     from screening.uploads.questions.column_mappings import Mapping
 
@@ -43,7 +43,7 @@ REPORT, OFFSETS, REJECTED = "check.json", "check_offsets.npy", "check_rejected.n
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Checked:
+class PreflightSummary:
     """Result of a check, as it goes into the history; the rest is in the report."""
 
     detector: str
@@ -58,8 +58,8 @@ class Checked:
 class _Read:
     """Data kept of each batch: 18 bytes a row, some thousand rows whole, and the first problems."""
 
-    sample: Spread = field(default_factory=lambda: Spread(MOST_SAMPLED))
-    frauds: Spread = field(default_factory=lambda: Spread(MOST_FRAUDS))
+    sample: EvenSample = field(default_factory=lambda: EvenSample(MOST_SAMPLED))
+    frauds: EvenSample = field(default_factory=lambda: EvenSample(MOST_FRAUDS))
     offsets: list[Rows] = field(default_factory=list)
     hashes: list[NDArray[np.uint64]] = field(default_factory=list)
     bad: list[NDArray[np.bool_]] = field(default_factory=list)
@@ -69,7 +69,7 @@ class _Read:
 
     amount: list[NDArray[np.float64]] = field(default_factory=list)
     sign_told: bool = False
-    words: Given[str, Words] = field(default_factory=dict)
+    words: Given[str, CellWords] = field(default_factory=dict)
 
     def keep(self, batch: Batch, contract: ColumnContract) -> None:
         if contract.amount is not None:
@@ -96,8 +96,8 @@ class _Read:
 
 
 def check(
-    folder: Folder,
-    kind: Kind,
+    folder: UploadFolder,
+    kind: FileKind,
     detectors: Detectors,
     *,
     wanted: str | None,
@@ -105,7 +105,7 @@ def check(
     recall: Callable[[list[str]], Mapping | None] = lambda _header: None,
     recall_unit: Callable[[list[str]], str | None] = lambda _header: None,
     answers: Answers = NOTHING_SAID,
-) -> Checked:
+) -> PreflightSummary:
     """Read the file in ``folder`` as a screening does, score nothing, and leave a report beside it.
 
     The arguments are those of :class:`screening.uploads.line.order.ScreeningOrder`. All rows with bad cells are listed,
@@ -114,13 +114,13 @@ def check(
     Raises:
         BadFile: the file can't be read; nothing is left but the file.
     """
-    choose = partial(Choice, detectors, wanted, recall, unit=answers.unit, recall_unit=recall_unit)
-    reader = Reader(folder, kind, choose, answers, waiting=lambda: on_batch(0))
+    choose = partial(DetectorChoice, detectors, wanted, recall, unit=answers.unit, recall_unit=recall_unit)
+    reader = FileReader(folder, kind, choose, answers, waiting=lambda: on_batch(0))
     # of an earlier check, with other columns
     discard(folder)
     on_batch(0)
 
-    def read_with(forms: Forms | None) -> tuple[Choice, _Read, dict[str, Any]]:
+    def read_with(forms: Forms | None) -> tuple[DetectorChoice, _Read, dict[str, Any]]:
         choice, read = choose(), _Read()
         with folder.open() as stream:
             source = cast("BinaryIO", stream) if kind.streams else folder.input
@@ -147,7 +147,7 @@ def check(
     choice, read, report = reader.settled(read_with)
     bad = np.concatenate(read.bad)
     save_report(folder, report, np.flatnonzero(bad), np.concatenate(read.offsets))
-    return Checked(
+    return PreflightSummary(
         detector=choice.detector.name,
         fingerprint=choice.detector.fingerprint,
         rows=len(bad),
@@ -157,16 +157,16 @@ def check(
     )
 
 
-def discard(folder: Folder) -> None:
-    """Remove the report of a check: the file is being screened, or checked anew."""
+def discard(folder: UploadFolder) -> None:
+    """Remove the report of a check: the file is being screened, or checked again."""
     for name in (REPORT, OFFSETS, REJECTED):
         (folder.path / name).unlink(missing_ok=True)
 
 
-class Report:
+class PreflightReport:
     """Reads what a check left beside the file."""
 
-    def __init__(self, folder: Folder) -> None:
+    def __init__(self, folder: UploadFolder) -> None:
         self._folder = folder
 
     @property
@@ -210,7 +210,7 @@ class Report:
         return self._folder.readable
 
 
-def save_report(folder: Folder, report: dict[str, Any], rejected: Rows, offsets: Rows) -> None:
+def save_report(folder: UploadFolder, report: dict[str, Any], rejected: Rows, offsets: Rows) -> None:
     """Write what a check found beside the file."""
     np.save(folder.path / REJECTED, rejected)
     np.save(folder.path / OFFSETS, offsets if len(rejected) else offsets[:0])
@@ -218,7 +218,7 @@ def save_report(folder: Folder, report: dict[str, Any], rejected: Rows, offsets:
 
 
 def report_of(
-    folder: Folder, choice: Choice, read: _Read, still_wanted: Callable[[], None]
+    folder: UploadFolder, choice: DetectorChoice, read: _Read, still_wanted: Callable[[], None]
 ) -> dict[str, Any]:
     """Return what a check found, as its page and the data API show it."""
     contract, label, good = choice.contract, read.label, ~np.concatenate(read.bad)
@@ -238,13 +238,13 @@ def report_of(
     }
 
 
-def labelled_sample(choice: Choice, read: _Read, label: Labels) -> Labelled:
+def labelled_sample(choice: DetectorChoice, read: _Read, label: Labels) -> LabelledSample:
     """Return all frauds that were kept, and the others of the spread; two classes, one after the other."""
     frauds, theirs = read.frauds.taken()
     rows, values = read.sample.taken()
     other = label[rows] == 0
     rows, values = np.r_[frauds, rows[other]], np.r_[theirs, values[other]]
-    return Labelled(
+    return LabelledSample(
         contract=choice.contract,
         header=choice.header,
         rows=rows,

@@ -28,17 +28,17 @@ from screening.infra.job_queue import FAILED, Job, Jobs, now
 from screening.infra.job_runner import Handled, Lease
 from screening.ledger.identity import new_origin
 from screening.ledger.ledger import Ledger
-from screening.ledger.rows import Decisions, fact_type, table_of
+from screening.ledger.rows import DecisionBatch, fact_type, table_of
 from screening.ledger.tables import FILE, FileCounts
 from screening.rules.facts import KnownFacts
 from screening.rules.file_table import columns_of, numbers_of
 from screening.rules.row_texts import row_texts
-from screening.scoring.places import Places
+from screening.scoring.places import AddressTables
 from screening.settings import Settings
 from screening.transactions.schema import ColumnContract
-from screening.uploads.results import Outcome
-from screening.uploads.screenings import DONE, History, Screening
-from screening.uploads.upload_folder import Folder
+from screening.uploads.results import ScreeningOutcome
+from screening.uploads.screenings import DONE, Screening, Screenings
+from screening.uploads.upload_folder import UploadFolder
 
 log = logging.getLogger("screening.worker.recording")
 QUEUED, RUNNING = "queued", "running"
@@ -125,13 +125,18 @@ class RecordingJob:
         self,
         settings: Settings,
         recordings: Recordings,
-        history: History,
+        screenings: Screenings,
         detectors: Detectors,
         ledger: Ledger,
     ) -> None:
         self.queue = recordings
-        self._settings, self._history, self._detectors, self._ledger = settings, history, detectors, ledger
-        self._places = Places(settings.ip_countries)
+        self._settings, self._screenings, self._detectors, self._ledger = (
+            settings,
+            screenings,
+            detectors,
+            ledger,
+        )
+        self._places = AddressTables(settings.ip_countries)
 
     def claim(self, holder: str) -> Recording | None:
         """Claim the oldest one."""
@@ -143,11 +148,11 @@ class RecordingJob:
         Raises:
             Handled: always, unless it goes wrong: the row goes.
         """
-        screening = self._history.get(job.id)
+        screening = self._screenings.get(job.id)
         if screening is not None and screening.state == DONE:
             self._record(screening)
             # deleted in this moment: whoever deletes it removes its row before its segment
-            if self._history.state(job.id) is None:
+            if self._screenings.state(job.id) is None:
                 self._ledger.segments.forget(job.id)
         self.queue.remove(job.id)
         raise Handled
@@ -163,7 +168,7 @@ class RecordingJob:
 
     def discard(self, job: Recording) -> None:
         """Take out what was written for a screening that somebody deleted."""
-        if self._history.state(job.id) is None:
+        if self._screenings.state(job.id) is None:
             self._ledger.segments.forget(job.id)
 
     def tidy(self) -> None:
@@ -171,8 +176,8 @@ class RecordingJob:
         self.queue.give_up()
 
     def _record(self, screening: Screening) -> None:
-        folder = Folder.kept(self._settings.instance, screening.id)
-        found = Outcome(folder, screening.threshold)
+        folder = UploadFolder.kept(self._settings.instance, screening.id)
+        found = ScreeningOutcome(folder, screening.threshold)
         if not found.there:
             log.error("the files of screening %s are gone; it can't be entered into the ledger", screening.id)
             return
@@ -201,7 +206,7 @@ class RecordingJob:
         return detector if detector and detector.fingerprint == screening.fingerprint else None
 
 
-def counts_of(screening: Screening, found: Outcome, rows: int) -> FileCounts | None:
+def counts_of(screening: Screening, found: ScreeningOutcome, rows: int) -> FileCounts | None:
     """Return how the values lay; ``None`` for a file that was screened before that was counted."""
     counts = found.meta.get("counts")
     if counts is None:
@@ -218,11 +223,11 @@ def counts_of(screening: Screening, found: Outcome, rows: int) -> FileCounts | N
 
 def decisions_of(
     screening: Screening,
-    found: Outcome,
+    found: ScreeningOutcome,
     contract: ColumnContract | None,
     countries: AddressCountries | None = None,
     known: KnownFacts | None = None,
-) -> Decisions:
+) -> DecisionBatch:
     """Return the rows of a screening that were scored.
 
     Args:
@@ -249,7 +254,7 @@ def decisions_of(
     columns |= number_facts(found, known, kept)
     ruled, columns = rule_facts(found, kept, columns)
     facts = {name: column for name, column in columns.items() if fact_type(name) is not None}
-    return Decisions(
+    return DecisionBatch(
         origin=new_origin(int((screening.finished or now()).timestamp() * 1000)),
         numbers=(kept + 1).astype(np.uint32),
         source=FILE,
@@ -271,7 +276,9 @@ def decisions_of(
     )
 
 
-def number_facts(found: Outcome, known: KnownFacts | None, kept: NDArray[np.int64]) -> dict[str, pa.Array]:
+def number_facts(
+    found: ScreeningOutcome, known: KnownFacts | None, kept: NDArray[np.int64]
+) -> dict[str, pa.Array]:
     """Return the facts that are numbers, as they were when the rows were decided on."""
     names = found.meta.get("facts")
     if names is None or known is None:
@@ -283,7 +290,7 @@ def number_facts(found: Outcome, known: KnownFacts | None, kept: NDArray[np.int6
 
 
 def rule_facts(
-    found: Outcome, kept: NDArray[np.int64], columns: dict[str, pa.Array]
+    found: ScreeningOutcome, kept: NDArray[np.int64], columns: dict[str, pa.Array]
 ) -> tuple[pa.Array | None, dict[str, pa.Array]]:
     """Return the rules that fired, and the columns with what the rules say; a file's own type of fraud stays."""
     told, hits = found.meta.get("rules"), found.rule_hits
@@ -302,7 +309,7 @@ def taken_of(values: NDArray[Any] | None, kept: NDArray[np.int64]) -> NDArray[An
     return None if values is None else np.asarray(values)[kept]
 
 
-def _reasons(found: Outcome, kept: NDArray[np.int64]) -> pa.Array:
+def _reasons(found: ScreeningOutcome, kept: NDArray[np.int64]) -> pa.Array:
     said = found.reasons
     reasons: Callable[[int], list[str] | None] = said.get
     return pa.array([reasons(row) for row in kept.tolist()], pa.list_(pa.string()))

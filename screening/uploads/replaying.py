@@ -11,13 +11,13 @@ import numpy as np
 
 from screening.detectors.detector import Detector
 from screening.errors import Conflict
-from screening.intake import Kind, header_of, open_transactions, read_records
+from screening.intake import FileKind, header_of, open_transactions, read_records
 from screening.intake.formulas import csv_text
 from screening.ledger.tables import BATCH
 from screening.transactions.json_records import from_mapping
 from screening.transactions.schema import Transactions
-from screening.uploads.results import Outcome
-from screening.uploads.upload_folder import Folder
+from screening.uploads.results import ScreeningOutcome
+from screening.uploads.upload_folder import UploadFolder
 
 
 def transaction_of(row: dict[str, Any], detector: Detector, instance: Path) -> Transactions:
@@ -38,8 +38,8 @@ def transaction_of(row: dict[str, Any], detector: Detector, instance: Path) -> T
             "This transaction came by a job over a folder: its values stand there, and not here.",
             remedy="Run the job again to compare.",
         )
-    folder = Folder.kept(instance, row["screening"])
-    found = Outcome(folder, row["threshold"])
+    folder = UploadFolder.kept(instance, row["screening"])
+    found = ScreeningOutcome(folder, row["threshold"])
     if not found.there or not found.canonical.exists():
         raise Conflict(
             "The file that this transaction came in was deleted, and its values with it.",
@@ -53,7 +53,9 @@ def transaction_of(row: dict[str, Any], detector: Detector, instance: Path) -> T
     return _from_file(row["number"], detector, found, folder)
 
 
-def _from_file(number: int, detector: Detector, found: Outcome, folder: Folder) -> Transactions:
+def _from_file(
+    number: int, detector: Detector, found: ScreeningOutcome, folder: UploadFolder
+) -> Transactions:
     header = header_of(found.canonical)
     called = {theirs: ours for ours, theirs in found.meta.get("columns", {}).items()}
     (record,) = read_records(found.canonical, np.asarray(found.offsets), [number - 1])
@@ -61,7 +63,7 @@ def _from_file(number: int, detector: Detector, found: Outcome, folder: Folder) 
     # the row's own label plays no part, and a blank one in a file of one row would be odd
     (batch,) = open_transactions(
         io.BytesIO(text.encode()),
-        Kind.CSV,
+        FileKind.CSV,
         lambda _header: detector.contract,
         canonical=folder.path / "replayed.csv",
     )

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from screening.errors import NotFound
 from screening.intake import find_rows
 from screening.rules.files import with_rules
-from screening.uploads.upload_folder import Folder
+from screening.uploads.upload_folder import UploadFolder
 
 SortKey = Literal["row", "probability", "amount", "time"]
 HISTOGRAM_BINS = 20
@@ -22,7 +22,7 @@ MOST_FOUND = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Filter:
+class RowFilter:
     """Filter of the rows to show. Bounds are inclusive; ``None`` is no bound."""
 
     sort: SortKey = "row"
@@ -36,7 +36,7 @@ class Filter:
     """A text that a cell of the row must be; the first :data:`MOST_FOUND` such rows are shown."""
 
 
-def save_arrays(folder: Folder, arrays: dict[str, NDArray[Any] | None]) -> None:
+def save_arrays(folder: UploadFolder, arrays: dict[str, NDArray[Any] | None]) -> None:
     """Write the arrays of a screening, each of shape (rows,), as far as there are any."""
     for name, array in arrays.items():
         if array is not None:
@@ -44,7 +44,7 @@ def save_arrays(folder: Folder, arrays: dict[str, NDArray[Any] | None]) -> None:
 
 
 def save_words(
-    folder: Folder, reasons: dict[int, list[str]], effects: dict[int, list[float]], meta: dict[str, Any]
+    folder: UploadFolder, reasons: dict[int, list[str]], effects: dict[int, list[float]], meta: dict[str, Any]
 ) -> None:
     """Write what else it found.
 
@@ -59,10 +59,10 @@ def save_words(
     (folder.path / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
 
 
-class Outcome:
+class ScreeningOutcome:
     """Reads one screening's arrays, each of shape (rows,). ``probability`` is NaN for rows that were set aside."""
 
-    def __init__(self, folder: Folder, threshold: float) -> None:
+    def __init__(self, folder: UploadFolder, threshold: float) -> None:
         self._folder = folder
         self._threshold = np.float32(threshold)
 
@@ -171,7 +171,7 @@ class Outcome:
         listed: list[dict[str, Any]] = self.meta["set_aside"]
         return listed
 
-    def select(self, chosen: Filter) -> NDArray[np.int64]:
+    def select(self, chosen: RowFilter) -> NDArray[np.int64]:
         """Return row numbers, from 0, that pass the filter, in the order asked for. Rows without the key come last."""
         keep = np.ones(len(self.probability), dtype=bool)
         if chosen.holding:
@@ -196,7 +196,7 @@ class Outcome:
 
     def strongest(self, count: int) -> NDArray[np.int64]:
         """Return the flagged rows with the highest probabilities, highest first."""
-        return self.select(Filter(sort="probability", descending=True, flagged=True))[:count]
+        return self.select(RowFilter(sort="probability", descending=True, flagged=True))[:count]
 
     def histogram(self, bins: int = HISTOGRAM_BINS) -> list[tuple[float, float, int, int]]:
         """Return (low, high, rows, flagged rows) of equal bins over 0..1; the last one includes 1."""

@@ -10,7 +10,7 @@ from screening.transactions.schema import Matrix
 Rows = NDArray[np.int64]
 
 
-class Spread:
+class EvenSample:
     """Fewer than twice so many rows, evenly spread: whenever there are twice as many, every other one is dropped, and
     from then on half as many are taken.
     """

@@ -17,29 +17,29 @@ from screening.errors import CardNumbersFound, ColumnsMissing, ScreeningError, U
 from screening.infra.audit.log import AuditLog
 from screening.infra.job_runner import AttemptFailed, Handled, Lease, Preempted
 from screening.infra.wake_signal import Signals
-from screening.intake import Answers, Kind
+from screening.intake import Answers, FileKind
 from screening.intake.preview import preview
-from screening.intake.tokenizing import Replaced
-from screening.ledger.history import Context
+from screening.intake.tokenizing import ReplacedColumns
+from screening.ledger.history import DetectorHistory
 from screening.ledger.ledger import Ledger
 from screening.rules.files import FileRules
 from screening.rules.ruleset import RuleBook
 from screening.scoring.applied_thresholds import AppliedThresholds
-from screening.scoring.places import Places
+from screening.scoring.places import AddressTables
 from screening.scoring.score import Probabilities, own_probabilities
 from screening.settings import Settings
 from screening.uploads import deletion, preflight
 from screening.uploads.history_policy import HistoryPolicy
-from screening.uploads.line.conclusion import Found
+from screening.uploads.line.conclusion import ScreeningSummary
 from screening.uploads.line.order import ScreeningOrder
 from screening.uploads.line.pace import Pace
 from screening.uploads.line.screen import screen
 from screening.uploads.questions import card_tokens
-from screening.uploads.questions.column_mappings import Answered, Mapping, Mappings, columns_of
-from screening.uploads.questions.detector_choice import Choice
+from screening.uploads.questions.column_mappings import Mapping, Mappings, RememberedAnswers, columns_of
+from screening.uploads.questions.detector_choice import DetectorChoice
 from screening.uploads.recording import Recordings
-from screening.uploads.screenings import CHECKED, DONE, History, Screening
-from screening.uploads.upload_folder import Abandoned, Folder
+from screening.uploads.screenings import CHECKED, DONE, Screening, Screenings
+from screening.uploads.upload_folder import UploadAbandoned, UploadFolder
 
 log = logging.getLogger("screening.worker")
 # From this status on a failure isn't the file's fault, so the file is kept.
@@ -57,7 +57,7 @@ class ScreeningJob:
     def __init__(
         self,
         settings: Settings,
-        history: History,
+        screenings: Screenings,
         detectors: Detectors,
         signals: Signals,
         *,
@@ -66,11 +66,13 @@ class ScreeningJob:
     ) -> None:
         """``ledger`` knows what the API was asked, ``probabilities`` is asked for the probabilities of some rows."""
         self._ledger = ledger
-        self.queue = history
-        self._recordings = Recordings(history.database, signals)
+        self.queue = screenings
+        self._recordings = Recordings(screenings.database, signals)
         self.probabilities = probabilities
-        self.rules = FileRules(RuleBook(history.database), Places(settings.ip_countries), settings.instance)
-        self.limits = AppliedThresholds(history.database, settings.threshold).of
+        self.rules = FileRules(
+            RuleBook(screenings.database), AddressTables(settings.ip_countries), settings.instance
+        )
+        self.limits = AppliedThresholds(screenings.database, settings.threshold).of
         self._settings = settings
         self._detectors = detectors
         self._signals = signals
@@ -99,15 +101,15 @@ class ScreeningJob:
             ScreeningError: it can't be screened.
             LeaseLost, ShutdownRequested, Preempted, AttemptFailed, Handled: as they say.
         """
-        folder = Folder.kept(self._settings.instance, job.id)
+        folder = UploadFolder.kept(self._settings.instance, job.id)
         begin_writing(Storage.at(self._settings.instance), folder.path)
         folder.on_wait = lambda: self._let_others_pass(job, lease)
         try:
             return self._outcome(job, folder, lease)
-        except Abandoned:
+        except UploadAbandoned:
             raise self._left(job, folder) from None
 
-    def _outcome(self, job: Screening, folder: Folder, lease: Lease) -> dict[str, Any]:
+    def _outcome(self, job: Screening, folder: UploadFolder, lease: Lease) -> dict[str, Any]:
         """Screen or check the file; once more where what it leaves open was answered for one like it, or with tokens
         where it holds card numbers and somebody agreed to them.
         """
@@ -126,10 +128,10 @@ class ScreeningJob:
                 raise card_tokens.asked(found.replaced) from None
         return self._answered(job, folder, lease)
 
-    def _answered(self, job: Screening, folder: Folder, lease: Lease) -> dict[str, Any]:
+    def _answered(self, job: Screening, folder: UploadFolder, lease: Lease) -> dict[str, Any]:
         """Screen or check the file; what it leaves open is taken from what its owner answered for files like it.
 
-        An answer counts only where this file's cells can be read so: else it is asked anew.
+        An answer counts only where this file's cells can be read so: else it is asked again.
         """
         said, notes = dict(job.answers or {}), list[str]()
         while True:
@@ -147,16 +149,18 @@ class ScreeningJob:
                 kept = {"answers": said} if notes and found["state"] == DONE else {}
                 return {**found, **kept, "notes": [*notes, *found["notes"]]}
 
-    def _remembered(self, job: Screening, folder: Folder, problem: Undecided) -> Answered | None:
+    def _remembered(
+        self, job: Screening, folder: UploadFolder, problem: Undecided
+    ) -> RememberedAnswers | None:
         """Return the answers to files like this one, as far as it is asked and this file's cells can be read so."""
-        if problem.anew:
+        if problem.again:
             return None
         header, _ = preview(folder.input, folder.kind(job.kind), 1, scratch=folder.path)
         known = Mappings(self.queue.database).recall_answers(header, job.owner)
         return None if known is None else known.to(problem.questions)
 
     def _without_cards(
-        self, job: Screening, folder: Folder, lease: Lease, problem: ScreeningError
+        self, job: Screening, folder: UploadFolder, lease: Lease, problem: ScreeningError
     ) -> _Tokenized | None:
         """Replace the card numbers of a file that will wait for its owner; ``None`` where it holds none.
 
@@ -173,7 +177,7 @@ class ScreeningJob:
         )
         if found is None:
             return None
-        choice = Choice(self._detectors, job.wanted_detector, self.recall_for(job))
+        choice = DetectorChoice(self._detectors, job.wanted_detector, self.recall_for(job))
         agreed = job.tokenize or card_tokens.expected(folder, choice, found)
         AuditLog(self._settings.instance).record(
             "card_numbers_replaced",
@@ -204,7 +208,7 @@ class ScreeningJob:
 
     def _put_away(self, job: Screening, done: bool) -> None:
         instance = self._settings.instance
-        folder = Folder(instance, job.id)
+        folder = UploadFolder(instance, job.id)
         if done:
             folder.settle()
         begin_writing(Storage.at(instance), folder.path)  # whoever kept it meanwhile kept a part
@@ -226,7 +230,7 @@ class ScreeningJob:
         if self._slow:
             self._slow &= self.queue.ids()
 
-    def history_of(self, job: Screening, detector: Detector, lease: Lease) -> Context:
+    def history_of(self, job: Screening, detector: Detector, lease: Lease) -> DetectorHistory:
         """Wait until it is this screening's turn, and give what the detector remembers.
 
         Raises:
@@ -286,7 +290,7 @@ class ScreeningJob:
             job.id, slow=self._slow, passed_over=self._passed_over, whole=self._settings.several
         )
 
-    def _left(self, job: Screening, folder: Folder) -> Exception:
+    def _left(self, job: Screening, folder: UploadFolder) -> Exception:
         """Handle a file whose sender left. Not accepted: forget it. Not on the disk: say so. Whole: go on."""
         current = self.queue.get(job.id)
         if current is None or current.size is None:
@@ -305,7 +309,7 @@ class ScreeningJob:
 class _Tokenized:
     """Card numbers that were replaced in a file, and whether somebody had agreed to go on with it."""
 
-    replaced: Replaced
+    replaced: ReplacedColumns
     agreed: bool
 
 
@@ -313,7 +317,7 @@ class _Run:
     """One attempt at one file."""
 
     def __init__(
-        self, handler: ScreeningJob, job: Screening, folder: Folder, lease: Lease, said: dict[str, str]
+        self, handler: ScreeningJob, job: Screening, folder: UploadFolder, lease: Lease, said: dict[str, str]
     ) -> None:
         self._handler, self._job, self._folder, self._lease = handler, job, folder, lease
         self._answers = Answers.of(said)
@@ -357,7 +361,7 @@ class _Run:
         found = screen(self._folder, self._readable(), self._handler.detectors, order)
         return {"state": DONE, **self._values(found)}
 
-    def _readable(self) -> Kind:
+    def _readable(self) -> FileKind:
         """Return the kind of the file, once enough of it is there to be read."""
         kind = self._folder.kind(self._job.kind)
         if not kind.streams:
@@ -393,6 +397,6 @@ class _Run:
     def _told(self) -> dict[str, Any]:
         return {"progress": self._pace.share, "pace": self._pace.told(), "history_key": self._key}
 
-    def _values(self, found: Found | preflight.Checked) -> dict[str, Any]:
+    def _values(self, found: ScreeningSummary | preflight.PreflightSummary) -> dict[str, Any]:
         values = {name: getattr(found, name) for name in found.__slots__}
         return {**values, "notes": [*found.notes, *card_tokens.note_of(self._folder)]}

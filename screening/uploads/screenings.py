@@ -51,9 +51,9 @@ __all__ = [
     "QUEUED",
     "RECEIVING",
     "RUNNING",
-    "History",
-    "Request",
     "Screening",
+    "Screenings",
+    "UploadRequest",
     "new_id",
 ]
 
@@ -126,7 +126,7 @@ class Screening(Job, Base):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class UploadRequest:
     """Request of a user with a file."""
 
     owner: str
@@ -145,7 +145,7 @@ class Request:
     """Meaning of columns that can be read in two ways, likewise."""
 
 
-class History(Jobs[Screening]):
+class Screenings(Jobs[Screening]):
     """The screenings, each change one short transaction."""
 
     table = Screening
@@ -156,7 +156,7 @@ class History(Jobs[Screening]):
         super().__init__(database, signals)
         self._counting: UntilChanged[tuple[str, str | None, bool], frozenset[str]] = UntilChanged(database)
 
-    def begin(self, screening_id: str, request: Request) -> None:
+    def begin(self, screening_id: str, request: UploadRequest) -> None:
         """Note that a file is being received; its folder must be there already, for a worker looks at once."""
         screening = Screening(
             id=screening_id,
@@ -192,7 +192,7 @@ class History(Jobs[Screening]):
         self.tell_waiting()
         return True
 
-    def again(
+    def requeue(
         self, screening_id: str, detector: str, mapping: dict[str, str], *, check_first: bool = False
     ) -> None:
         """Screen or check a file that failed or was checked once more, with its columns mapped."""
@@ -200,7 +200,7 @@ class History(Jobs[Screening]):
             screening = session.get(Screening, screening_id, with_for_update=True)
             if screening is not None and screening.state in (FAILED, CHECKED):
                 screening.wanted_detector, screening.mapping = detector, mapping
-                queue_anew(screening, check_first=check_first)
+                back_to_queue(screening, check_first=check_first)
         self.tell_waiting()
 
     def answer(self, screening_id: str, answers: dict[str, str]) -> None:
@@ -209,10 +209,10 @@ class History(Jobs[Screening]):
             screening = session.get(Screening, screening_id, with_for_update=True)
             if screening is not None and screening.state == FAILED:
                 screening.answers = {**(screening.answers or {}), **answers}
-                queue_anew(screening, check_first=screening.check_first)
+                back_to_queue(screening, check_first=screening.check_first)
         self.tell_waiting()
 
-    def go_on(self, screening_id: str, *, set_aside_bad: bool) -> bool:
+    def approve(self, screening_id: str, *, set_aside_bad: bool) -> bool:
         """Screen a file that was checked, by the detector that it was checked for; ``False`` when it isn't checked."""
         with self._database.write() as session:
             screening = session.get(Screening, screening_id, with_for_update=True)
@@ -221,7 +221,7 @@ class History(Jobs[Screening]):
             # a newer one may fit the header too by now
             screening.wanted_detector = screening.detector
             screening.set_aside_bad = set_aside_bad
-            queue_anew(screening, check_first=False)
+            back_to_queue(screening, check_first=False)
         self.tell_waiting()
         return True
 
@@ -321,7 +321,7 @@ class History(Jobs[Screening]):
             )
         return screening
 
-    def of(self, owner: str, *, offset: int = 0, limit: int = 50) -> Sequence[Screening]:
+    def list_for(self, owner: str, *, offset: int = 0, limit: int = 50) -> Sequence[Screening]:
         """Return this user's screenings, latest first."""
         query = select(Screening).where(Screening.owner == key_of(owner)).order_by(Screening.created.desc())
         with self._database.read() as session:
@@ -352,7 +352,7 @@ class History(Jobs[Screening]):
         with self._database.read() as session:
             return session.scalar(select(func.count()).where(Screening.owner == key_of(owner))) or 0
 
-    def part(self, owner: str) -> int:
+    def detach_owner(self, owner: str) -> int:
         """Take screenings away from a name that somebody new has signed up with; returns how many there were.
 
         They stay, for the operator, under a name that nobody can have.
@@ -395,7 +395,7 @@ class History(Jobs[Screening]):
         row.history_turn = False
 
     def _hopeless(self) -> ScreeningError:
-        return GaveUp(
+        return ScreeningGivenUp(
             f"The worker stopped {MOST_ATTEMPTS} times while it screened this file.",
             remedy="Send the file in smaller parts; if that fails too, tell the operator to look at the log.",
         )
@@ -416,8 +416,8 @@ def scored_by(fingerprints: Collection[str]) -> tuple[Any, ...]:
     return Screening.state == DONE, Screening.fingerprint.in_(fingerprints)
 
 
-def queue_anew(screening: Screening, *, check_first: bool) -> None:
-    """Let a worker begin with it anew."""
+def back_to_queue(screening: Screening, *, check_first: bool) -> None:
+    """Let a worker begin with it again."""
     screening.check_first = check_first
     screening.state, screening.error, screening.finished = QUEUED, None, None
     screening.attempts, screening.progress, screening.pace, screening.notes = 0, 0.0, None, None
@@ -425,7 +425,7 @@ def queue_anew(screening: Screening, *, check_first: bool) -> None:
     screening.rows = screening.set_aside = 0
 
 
-class GaveUp(ScreeningError):
+class ScreeningGivenUp(ScreeningError):
     """A file whose worker died again and again."""
 
     status = 500

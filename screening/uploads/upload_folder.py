@@ -22,7 +22,7 @@ from screening.bucket.folders import WHOLE, bring_folder, keep_folder
 from screening.bucket.storage import SCREENINGS, Storage
 from screening.errors import Conflict
 from screening.infra.atomic_file import sync_folder
-from screening.intake import NOTHING_SAID, Answers, Forms, Head, Kind, look_over, settled
+from screening.intake import NOTHING_SAID, Answers, FileKind, Forms, TableHead, look_over, settled
 from screening.transactions.schema import ColumnContract
 
 POLL_SECONDS = 0.004
@@ -37,11 +37,11 @@ Outcome = TypeVar("Outcome")
 
 
 # not an error: the sender left, so there is nothing to screen
-class Abandoned(Exception):
+class UploadAbandoned(Exception):
     """The sender left before the file was whole."""
 
 
-class Folder:
+class UploadFolder:
     """The files of one screening."""
 
     def __init__(self, instance: Path, screening_id: str) -> None:
@@ -78,17 +78,17 @@ class Folder:
         """The file to read: the upload, or what took its place."""
         return self.tokens if self.tokens.exists() else self.arriving
 
-    def kind(self, uploaded: str) -> Kind:
+    def kind(self, uploaded: str) -> FileKind:
         """Return the kind of :attr:`input`; ``uploaded`` is what the upload was.
 
         Raises:
             Conflict: that is no kind of file: what was kept of it is damaged.
         """
-        if not self.tokens.exists() and uploaded not in set(Kind):
+        if not self.tokens.exists() and uploaded not in set(FileKind):
             raise Conflict(
                 "What was kept of this file is damaged.", remedy="Delete it, and send it once more."
             )
-        return Kind.CSV if self.tokens.exists() else Kind(uploaded)
+        return FileKind.CSV if self.tokens.exists() else FileKind(uploaded)
 
     @property
     def readable(self) -> Path:
@@ -161,13 +161,13 @@ class Folder:
         try:
             return GrowingFile(self, self.input.open("rb", buffering=0))
         except FileNotFoundError:
-            raise Abandoned from None
+            raise UploadAbandoned from None
 
 
 class GrowingFile(io.RawIOBase):
     """Reads a file that another process is still writing; ``read`` waits for more until it is whole."""
 
-    def __init__(self, folder: Folder, stream: io.FileIO) -> None:
+    def __init__(self, folder: UploadFolder, stream: io.FileIO) -> None:
         self._folder = folder
         self._stream = stream
         self.taken = 0
@@ -204,7 +204,7 @@ class GrowingFile(io.RawIOBase):
                 return taken
             # a handle on a removed file can still be read, but nothing more will come
             if time.monotonic() > deadline or not self._folder.input.exists():
-                raise Abandoned
+                raise UploadAbandoned
             time.sleep(POLL_SECONDS)
             self._waited += POLL_SECONDS
             if self._waited >= PATIENCE_SECONDS:
@@ -223,12 +223,12 @@ class GrowingFile(io.RawIOBase):
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
+class FileReader:
     """Reader of the file of a folder."""
 
-    folder: Folder
-    kind: Kind
-    choose: Callable[[], Callable[[Head], ColumnContract]]
+    folder: UploadFolder
+    kind: FileKind
+    choose: Callable[[], Callable[[TableHead], ColumnContract]]
     """Makes what picks the contract by the header."""
     answers: Answers = NOTHING_SAID
     waiting: Callable[[], None] = lambda: None

@@ -12,7 +12,7 @@ from screening.accounts.api_keys import ApiKey, ApiKeys
 from screening.accounts.key_ring import KeyRing
 from screening.accounts.notifications import Notifications
 from screening.accounts.proposals import Proposals
-from screening.accounts.temporary_passwords import HandedPasswords
+from screening.accounts.temporary_passwords import TemporaryPasswords
 from screening.accounts.user_store import UserStore
 from screening.bucket.storage import Storage
 from screening.detectors.registry import Detectors
@@ -20,23 +20,23 @@ from screening.detectors.states import DetectorStates
 from screening.infra.database import Database
 from screening.infra.host_locks import share
 from screening.infra.wake_signal import Signals
-from screening.ledger.history import Recollections
+from screening.ledger.history import HistoryCache
 from screening.ledger.ledger import Ledger
 from screening.monitoring.request_metrics import RequestMetrics
 from screening.reports.documents import DocumentFolder, Documents
-from screening.review.leaving import part
+from screening.review.leaving import detach_owner
 from screening.rules.ruleset import RuleBook
 from screening.scoring.applied_thresholds import AppliedThresholds
-from screening.scoring.places import Places
+from screening.scoring.places import AddressTables
 from screening.scoring.score import Probabilities
 from screening.settings import Settings
 from screening.training.trainings import TrainingFolder, Trainings
 from screening.uploads.history_policy import HistoryPolicy
 from screening.uploads.instance_check import claim, is_new
 from screening.uploads.questions.column_mappings import Mappings
-from screening.uploads.screenings import History
+from screening.uploads.screenings import Screenings
 from screening.uploads.storage_quota import StorageQuota, Store
-from screening.uploads.upload_folder import Folder
+from screening.uploads.upload_folder import UploadFolder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,16 +49,16 @@ class Services:
     detectors: Detectors
     states: DetectorStates
     """States of the detectors that were trained here."""
-    history: History
+    screenings: Screenings
     trainings: Trainings
     documents: Documents
     """Reports that are made as jobs."""
     quota: StorageQuota
     """Limit of the disk space of an account's files."""
     signals: Signals
-    recollections: Recollections
+    history_cache: HistoryCache
     ledger: Ledger
-    places: Places
+    places: AddressTables
     """Of which country transactions are."""
     rules: RuleBook
     """Rules beside the net."""
@@ -70,7 +70,7 @@ class Services:
     policy: HistoryPolicy
     """Policy of whose earlier rows count for whom."""
     mappings: Mappings
-    handed: HandedPasswords
+    temporary_passwords: TemporaryPasswords
     keys: ApiKeys
     key_ring: KeyRing
     requests: RequestMetrics
@@ -97,10 +97,10 @@ class Services:
             accounts.begin()
         claim(settings.instance, database)
         signals = Signals.of(settings.instance, database)
-        history, states = History(database, signals), DetectorStates(database)
+        screenings, states = Screenings(database, signals), DetectorStates(database)
         trainings, documents = Trainings(database, signals), Documents(database, signals)
         stores = [
-            Store(history, lambda one: Folder(settings.instance, one).path),
+            Store(screenings, lambda one: UploadFolder(settings.instance, one).path),
             Store(trainings, lambda one: TrainingFolder(settings.instance, one).path),
             Store(documents, lambda one: DocumentFolder(settings.instance, one).path),
         ]
@@ -117,21 +117,21 @@ class Services:
             users=accounts,
             detectors=Detectors(settings, states),
             states=states,
-            history=history,
+            screenings=screenings,
             trainings=trainings,
             documents=documents,
             quota=StorageQuota(stores, settings.stored_per_account),
             signals=signals,
-            recollections=Recollections(),
-            policy=HistoryPolicy(settings, history, ledger.velocity, ledger.jobs),
+            history_cache=HistoryCache(),
+            policy=HistoryPolicy(settings, screenings, ledger.velocity, ledger.jobs),
             mappings=Mappings(database),
             ledger=ledger,
-            places=Places(settings.ip_countries),
+            places=AddressTables(settings.ip_countries),
             rules=RuleBook(database),
             thresholds=AppliedThresholds(database, settings.threshold),
             notifications=Notifications(database),
             proposals=Proposals(database, settings.proposal_days),
-            handed=HandedPasswords(database),
+            temporary_passwords=TemporaryPasswords(database),
             keys=ApiKeys(database, accounts),
             key_ring=KeyRing(database, accounts, settings.instance, of_host=settings.of_host),
             requests=RequestMetrics(),
@@ -143,14 +143,14 @@ class Services:
 
         Screenings and decisions stay with the earlier one, whose keys would act as the new account.
         """
-        self.history.part(username)
-        self.mappings.part(username)
-        self.states.part(username)
-        for document_id in self.documents.part(username):
+        self.screenings.detach_owner(username)
+        self.mappings.detach_owner(username)
+        self.states.detach_owner(username)
+        for document_id in self.documents.detach_owner(username):
             DocumentFolder(self.settings.instance, document_id).remove()
-        self.ledger.part(username)
-        self.notifications.part(username)
-        part(self.database, username)
+        self.ledger.detach_owner(username)
+        self.notifications.detach_owner(username)
+        detach_owner(self.database, username)
         return self.keys.revoke_of(username, by=by)
 
 

@@ -24,7 +24,7 @@ from screening.scoring.score import Probabilities, own_probabilities
 from screening.settings import Settings, make_instance
 from screening.training.trainings import Trainings
 from screening.uploads.instance_check import claim
-from screening.uploads.screenings import History
+from screening.uploads.screenings import Screenings
 from screening.worker.loop import Worker
 from screening.worker.trainer import Trainer
 
@@ -65,7 +65,7 @@ def main(arguments: list[str], probabilities: Probabilities = own_probabilities)
         signals = Signals.of(settings.instance, database)
         worker = Worker(
             settings,
-            History(database, signals),
+            Screenings(database, signals),
             detectors,
             number=number,
             probabilities=probabilities,

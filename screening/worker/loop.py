@@ -22,9 +22,9 @@ from screening.infra.host_locks import DUTIES, Hold
 from screening.infra.job_queue import Jobs
 from screening.infra.job_runner import Runner
 from screening.infra.wake_signal import Signals
-from screening.intake import Kind, open_transactions
+from screening.intake import FileKind, open_transactions
 from screening.ledger.ledger import Ledger
-from screening.monitoring.comparison import Comparison
+from screening.monitoring.comparison import DetectorComparison
 from screening.reports.document_job import DocumentJob
 from screening.reports.documents import Documents
 from screening.reports.schedules import Schedules
@@ -36,11 +36,11 @@ from screening.training.training_job import TrainingJob
 from screening.training.trainings import Trainings
 from screening.uploads.recording import RecordingJob, Recordings
 from screening.uploads.screening_job import ScreeningJob
-from screening.uploads.screenings import History
+from screening.uploads.screenings import Screenings
 from screening.worker.notices import JobNotices
 from screening.worker.review import ReviewStep
 from screening.worker.upkeep import Upkeep
-from screening.worker.watch import Watch
+from screening.worker.watch import AlertWatch
 
 log = logging.getLogger("screening.worker")
 # Seconds after the start: by then the first page has been answered.
@@ -64,7 +64,7 @@ class Worker:
     def __init__(
         self,
         settings: Settings,
-        history: History,
+        screenings: Screenings,
         detectors: Detectors,
         *,
         number: int = 0,
@@ -74,7 +74,7 @@ class Worker:
 
         Args:
             settings: of the installation.
-            history: the screenings.
+            screenings: of the installation.
             detectors: of the installation.
             number: counts from 0 and is the same after a restart: what a dead predecessor held is freed at once.
             probabilities: who is asked for the probabilities of some rows.
@@ -84,46 +84,48 @@ class Worker:
         self._number = number
         # a host that is back frees what it held, and nothing of the others
         self._suffix = f"{number}@{settings.host_name}" if settings.several else f"{number}"
-        self._duties = Hold(history.database.engine, [DUTIES]) if settings.several else None
+        self._duties = Hold(screenings.database.engine, [DUTIES]) if settings.several else None
         self._stop = threading.Event()
-        self._signals = Signals.of(settings.instance, history.database)
+        self._signals = Signals.of(settings.instance, screenings.database)
         ledger = Ledger.open(
             settings.instance,
             settings.database_url,
             state_url=settings.state_url,
             storage=Storage.of(settings),
         )
-        recordings = Recordings(history.database, self._signals)
-        self._upkeep = Upkeep(settings, history, detectors, ledger) if number == 0 else None
+        recordings = Recordings(screenings.database, self._signals)
+        self._upkeep = Upkeep(settings, screenings, detectors, ledger) if number == 0 else None
         self._shadow = (
-            ShadowStep(settings, detectors, history, ledger, probabilities=probabilities)
+            ShadowStep(settings, detectors, screenings, ledger, probabilities=probabilities)
             if number == 0
             else None
         )
-        self._review = ReviewStep(settings, history.database, ledger) if number == 0 else None
+        self._review = ReviewStep(settings, screenings.database, ledger) if number == 0 else None
         queues: dict[str, Jobs[Any]] = {
-            "screenings": history,
-            "trainings": Trainings(history.database),
+            "screenings": screenings,
+            "trainings": Trainings(screenings.database),
             "ledger": recordings,
-            "documents": Documents(history.database),
+            "documents": Documents(screenings.database),
         }
-        self._notices = JobNotices(history.database)
-        self._watch: Watch | None = None
+        self._notices = JobNotices(screenings.database)
+        self._watch: AlertWatch | None = None
         if number == 0:
-            comparison = Comparison(settings, history.database, ledger, detectors)
-            self._watch = Watch(settings, history.database, ledger, queues, comparison, on_duty=self.on_duty)
-        self._documents = self._document_runner(history) if number == 0 else None
+            comparison = DetectorComparison(settings, screenings.database, ledger, detectors)
+            self._watch = AlertWatch(
+                settings, screenings.database, ledger, queues, comparison, on_duty=self.on_duty
+            )
+        self._documents = self._document_runner(screenings) if number == 0 else None
         self._files = Runner(
             [
                 ScreeningJob(
                     settings,
-                    history,
+                    screenings,
                     detectors,
                     self._signals,
                     ledger=ledger,
                     probabilities=probabilities,
                 ),
-                RecordingJob(settings, recordings, history, detectors, ledger),  # when no file waits
+                RecordingJob(settings, recordings, screenings, detectors, ledger),  # when no file waits
             ],
             f"worker-{self._suffix}",
             self._signals.waiting,
@@ -172,9 +174,9 @@ class Worker:
         runner = Runner([job], f"trainer-{self._suffix}", self._signals.waiting, self._stop, ended=told)
         return threading.Thread(target=runner.loop, name="trainer", daemon=True)
 
-    def _document_runner(self, history: History) -> Runner:
+    def _document_runner(self, screenings: Screenings) -> Runner:
         """Return what makes documents, each in a child process of low priority, and asks for those that are due."""
-        settings, database = self._settings, history.database
+        settings, database = self._settings, screenings.database
         documents = Documents(database, self._signals)
         schedules = Schedules(database, settings.reports_hour, self._signals, AuditLog(settings.instance))
         job = DocumentJob(settings, documents)
@@ -245,6 +247,6 @@ def warm_up(detector: Detector) -> None:
     with tempfile.TemporaryDirectory() as folder:
         canonical = Path(folder) / "canonical.csv"
         for batch in open_transactions(
-            stream, Kind.CSV, lambda _header: detector.contract, canonical=canonical
+            stream, FileKind.CSV, lambda _header: detector.contract, canonical=canonical
         ):
             detector.probabilities(batch.transactions)

@@ -12,7 +12,7 @@ from screening.infra.audit.log import AuditLog
 from screening.infra.database import Database
 from screening.ledger.ledger import Ledger
 from screening.review.cases import Cases
-from screening.review.deciding import Deciding
+from screening.review.deciding import CaseDecisions
 from screening.review.leaving import forget_deleted
 from screening.review.opening import Opener
 from screening.rules.tables import Effect, Rule, RuleState
@@ -44,7 +44,7 @@ class ReviewStep:
         self._database, self._clock = database, clock
         self._opener = Opener(database, ledger, settings.review_days, self._raised, settings.review_sample)
         self._cases = Cases(database, settings.review_release_minutes)
-        self._deciding = Deciding(self._cases, ledger.labels)
+        self._deciding = CaseDecisions(self._cases, ledger.labels)
         self._audit = AuditLog(settings.instance)
         self._segments = ledger.segments
         self._due = self._tidy_due = self._rest_until = clock()

@@ -30,7 +30,7 @@ from screening.settings import Settings
 from screening.uploads import deletion
 from screening.uploads.history_policy import sharing
 from screening.uploads.recording import Recordings
-from screening.uploads.screenings import History
+from screening.uploads.screenings import Screenings
 
 log = logging.getLogger("screening.worker.upkeep")
 EVERY_SECONDS = 3600.0
@@ -50,21 +50,21 @@ class Upkeep:
         settings: where things lie, and for how long screenings are kept.
         history: the screenings.
         detectors: whose compiled nets stay.
-        ledger: what every screening that is done is to stand in.
+        ledger: what every screening that is done is to appear in.
         clock: seconds that only go forward.
     """
 
     def __init__(
         self,
         settings: Settings,
-        history: History,
+        screenings: Screenings,
         detectors: Detectors,
         ledger: Ledger,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._settings, self._history, self._detectors = settings, history, detectors
+        self._settings, self._screenings, self._detectors = settings, screenings, detectors
         self._ledger = ledger
-        self._signals = Signals.of(settings.instance, history.database)
+        self._signals = Signals.of(settings.instance, screenings.database)
         self._audit = AuditLog(settings.instance)
         self._clock = clock
         self._due = self._bucket_due = clock()
@@ -124,10 +124,10 @@ class Upkeep:
         """Delete some of the screenings that have been kept for as long as the operator said."""
         days = self._settings.keep_screenings_days or 0
         limit = now() - timedelta(days=days)
-        found = self._history.older(limit, limit=BATCH)
+        found = self._screenings.older(limit, limit=BATCH)
         self._more = len(found) == BATCH
         for screening in found:
-            if self._history.remove_older(screening.id, limit):
+            if self._screenings.remove_older(screening.id, limit):
                 self._audit.record(
                     "screening_expired",
                     screening=screening.id,
@@ -139,7 +139,7 @@ class Upkeep:
                 deletion.remove_files(self._settings.instance, screening.id)
 
     def _clear(self) -> None:
-        for screening_id in deletion.clear_leftovers(self._history, self._settings.instance):
+        for screening_id in deletion.clear_leftovers(self._screenings, self._settings.instance):
             log.warning("files of screening %s, which isn't in the history, were removed", screening_id)
             self._audit.record("leftover_removed", screening=screening_id)
 
@@ -147,7 +147,7 @@ class Upkeep:
         """Tell of lost files, but keep their rows: their owner decides, and the disk that has the files may only not be
         mounted.
         """
-        lost = deletion.without_files(self._history, self._settings.instance)
+        lost = deletion.without_files(self._screenings, self._settings.instance)
         if lost and lost != self._told:
             named = ", ".join(lost[:MOST_NAMED])
             log.error("files are gone from the disk: %d screenings have none, first %s", len(lost), named)
@@ -166,7 +166,7 @@ class Upkeep:
         for folder in self._settings.of_host.parent.iterdir():
             if time.time() - folder.stat().st_mtime <= SCRATCH_SECONDS:
                 continue
-            name = Hold(self._history.database.engine, [host_lock(folder.name)])
+            name = Hold(self._screenings.database.engine, [host_lock(folder.name)])
             if name.held():
                 shutil.rmtree(folder)
                 name.close()
@@ -207,7 +207,7 @@ class Upkeep:
 
     def _expire_proposals(self) -> None:
         """Write down which proposals nobody decided on in time, and tell whoever proposed them."""
-        database, days = self._history.database, self._settings.proposal_days
+        database, days = self._screenings.database, self._settings.proposal_days
         for row in Proposals(database, days).expire():
             about = {"proposal": row.id, "kind": row.kind, "subject": row.subject}
             self._audit.record("change_expired", **about, proposed_by=row.proposed_by, kept_days=days)
@@ -219,10 +219,10 @@ class Upkeep:
         count = self._ledger.segments.store_missing()
         if count:
             log.info("%d segments of the ledger were put into the bucket", count)
-        count = deletion.put_missing(self._history, self._settings.instance)
+        count = deletion.put_missing(self._screenings, self._settings.instance)
         if count:
             log.info("files of %d screenings were put into the bucket", count)
-        Recordings(self._history.database, self._signals).try_again()
+        Recordings(self._screenings.database, self._signals).try_again()
         self._ledger.storage.trim()
 
     def _tidy_ledger(self) -> None:
@@ -231,13 +231,13 @@ class Upkeep:
         self._ledger.velocity.prune(None if oldest is None else oldest.timestamp())
         if oldest is not None and (rows := self._ledger.segments.expire(oldest)):
             log.info("%d decisions older than %d days left the ledger", rows, self._settings.keep_ledger_days)
-            forget_decided_before(self._history.database, oldest)
+            forget_decided_before(self._screenings.database, oldest)
             self._audit.record("ledger_expired", rows=rows, kept_days=self._settings.keep_ledger_days)
         for name in self._ledger.segments.sweep():
             log.warning("%s, which was left of the ledger by a process that was killed, was removed", name)
         # a stream that doesn't run is delivered what it hadn't committed when it comes back
-        self._ledger.tail.forget_answers(stream_lag.oldest(self._history.database))
-        recordings = Recordings(self._history.database, self._signals)
+        self._ledger.tail.forget_answers(stream_lag.oldest(self._screenings.database))
+        recordings = Recordings(self._screenings.database, self._signals)
         again = recordings.try_again()
         missing = recordings.add_missing(self._ledger.segments.screenings(), oldest)
         if again + missing:

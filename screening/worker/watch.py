@@ -24,7 +24,7 @@ from screening.ledger import totals
 from screening.ledger.ledger import Ledger
 from screening.monitoring import activity, conditions, findings
 from screening.monitoring.alerts import Alerts, Breach
-from screening.monitoring.comparison import Comparison
+from screening.monitoring.comparison import DetectorComparison
 from screening.monitoring.request_metrics import counted_below
 from screening.monitoring.webhooks import Webhook
 from screening.settings import Settings
@@ -36,7 +36,7 @@ FORGET_SECONDS = 86_400.0
 MOST_SUBJECT = 100
 
 
-class Watch:
+class AlertWatch:
     """Evaluates the operator's rules and sends messages about them.
 
     Args:
@@ -55,7 +55,7 @@ class Watch:
         database: Database,
         ledger: Ledger,
         queues: Mapping[str, Jobs[Any]],
-        comparison: Comparison,
+        comparison: DetectorComparison,
         *,
         clock: Callable[[], float] = time.time,
         on_duty: Callable[[], bool] = lambda: True,

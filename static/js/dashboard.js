@@ -176,7 +176,7 @@
 
   let theme = document.documentElement.dataset.bsTheme;
   new MutationObserver(() => {
-    if (document.documentElement.dataset.bsTheme === theme) return; // it is set anew on each load, mostly to the same
+    if (document.documentElement.dataset.bsTheme === theme) return; // it is set again on each load, mostly to the same
     theme = document.documentElement.dataset.bsTheme;
     known = new Map();
     setProps("theme", { data: theme });

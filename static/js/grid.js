@@ -1,5 +1,5 @@
 // Rows of a screening: j and k go from row to row, Enter opens one in a drawer beside the list. The drawer shows the
-// row's own page, and its address stands in the address of the list, so that it can be sent and comes back on reload.
+// row's own page, and its address appears in the address of the list, so that it can be sent and comes back on reload.
 // Without script the links lead to that page.
 const OPEN = "open";
 const AGAIN_MS = 1000;

@@ -1,5 +1,5 @@
 // The queue and its cases with the keyboard. Whatever is done is a form of the page: a key presses its button. On the page
-// of a case the answer, which is the next case, takes the place of this one without loading everything anew.
+// of a case the answer, which is the next case, takes the place of this one without loading everything again.
 const KEYS = { f: "fraud", l: "legitimate", u: "unsure", e: "escalate", s: "skip" };
 const LATER = 200;
 const MOMENT = 10_000; // so long an act can be taken back

@@ -1,4 +1,4 @@
-"""Rivals learn, and treatments of the imbalance do what they say."""
+"""Baselines learn, and treatments of the imbalance do what they say."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from model.evaluation.baselines import RIVALS, TREATMENTS, treat
+from model.evaluation.baselines import BASELINES, TREATMENTS, treat
 
 
 @pytest.fixture(scope="module")
@@ -19,13 +19,13 @@ def rows() -> tuple[np.ndarray, np.ndarray]:
     return features, label
 
 
-@pytest.mark.parametrize("name", RIVALS)
+@pytest.mark.parametrize("name", BASELINES)
 @pytest.mark.filterwarnings("ignore")
 def test_every_rival_ranks_unseen_rows(name: str, rows: tuple[np.ndarray, np.ndarray]) -> None:
     for library in ("xgboost", "lightgbm", "catboost"):
         pytest.importorskip(library, reason="needs requirements/train.txt: run `make .venv/.train`")
     features, label = rows
-    score = RIVALS[name](features[:1000], label[:1000], np.ones(1000), 0)(features[1000:])
+    score = BASELINES[name](features[:1000], label[:1000], np.ones(1000), 0)(features[1000:])
     assert score.shape == (500,)
     assert roc_auc_score(label[1000:], score) > 0.85
 

@@ -10,7 +10,7 @@ from model.recipes import blend as module
 from model.recipes.blend import (
     ENOUGH,
     Blend,
-    Part,
+    BlendShare,
     candidates,
     choose,
     closeness,
@@ -21,10 +21,10 @@ from model.recipes.blend import (
     splits_of,
     weights,
 )
-from model.recipes.candidates import Candidate, Kind, Seen, Trace, trace
+from model.recipes.candidates import BinnedRows, Candidate, CandidateKind, Trace, trace
 from model.recipes.network import apply
 from model.recipes.recipe import bend_rows, wide_squash
-from model.recipes.tail_bins import Marks
+from model.recipes.tail_bins import TailBins
 from model.recipes.tree_layers import Trees
 
 ROWS, INPUTS = 900, 5
@@ -36,23 +36,30 @@ def features() -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def seen(features: np.ndarray) -> Seen:
+def seen(features: np.ndarray) -> BinnedRows:
     noise = np.random.default_rng(1).standard_normal(ROWS)
     label = (features[:, 0] + 0.5 * noise > 1.0).astype(np.int64)
-    return Seen(
-        Marks.of(features).reached(features), bend_rows(wide_squash(features), features), label, np.ones(ROWS)
+    return BinnedRows(
+        TailBins.of(features).reached(features),
+        bend_rows(wide_squash(features), features),
+        label,
+        np.ones(ROWS),
     )
 
 
-def test_what_is_chosen_ranks_rows_by_models_that_had_not_seen_them(seen: Seen) -> None:
+def test_what_is_chosen_ranks_rows_by_models_that_had_not_seen_them(seen: BinnedRows) -> None:
     splits = splits_of(seen.label, None, seed=0)
     choice = choose(seen, np.arange(ROWS), splits, 0, silent)
     assert np.sort(choice.rows).tolist() == list(range(ROWS)), "folds hold out each row once"
     assert sum(part.weight for part in choice.blend.parts) == pytest.approx(1)
-    assert any(part.candidate.kind in {Kind.TREES, Kind.SYMMETRIC} for part in choice.blend.parts)
+    assert any(
+        part.candidate.kind in {CandidateKind.TREES, CandidateKind.SYMMETRIC} for part in choice.blend.parts
+    )
     frauds = choice.logit[seen.label[choice.rows] == 1]
     assert (frauds[:, None] > choice.logit[seen.label[choice.rows] == 0]).mean() > 0.9
-    shuffled = Seen(seen.reached, seen.bent, np.random.default_rng(3).permutation(seen.label), seen.weight)
+    shuffled = BinnedRows(
+        seen.reached, seen.bent, np.random.default_rng(3).permutation(seen.label), seen.weight
+    )
     chance = choose(shuffled, np.arange(ROWS), splits, 0, silent)
     ranks = (
         chance.logit[shuffled.label[chance.rows] == 1][:, None]
@@ -61,13 +68,15 @@ def test_what_is_chosen_ranks_rows_by_models_that_had_not_seen_them(seen: Seen) 
     assert 0.4 < ranks.mean() < 0.6, "labels without a cause are told by nothing"
 
 
-def test_no_copy_of_a_held_out_row_is_learned_from(seen: Seen, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_copy_of_a_held_out_row_is_learned_from(seen: BinnedRows, monkeypatch: pytest.MonkeyPatch) -> None:
     """A copy behind the rows that says the opposite of a held-out row must not be seen while that is held out."""
     origin = np.r_[np.arange(ROWS), np.arange(0, ROWS, 3)]
     both = seen.rows(origin)
     learned_from = []
 
-    def watched(candidate: Candidate, learned: Seen, held: Seen, seed: int, say: Say = silent) -> Trace:
+    def watched(
+        candidate: Candidate, learned: BinnedRows, held: BinnedRows, seed: int, say: Say = silent
+    ) -> Trace:
         learned_from.append(len(learned))
         return trace(candidate, learned, held, seed, say)
 
@@ -113,19 +122,19 @@ def test_of_each_sort_three_count_and_one_has_trees() -> None:
     assert found.sum() == pytest.approx(1)
 
 
-def test_the_parts_are_one_net_exactly(features: np.ndarray, seen: Seen) -> None:
+def test_the_parts_are_one_net_exactly(features: np.ndarray, seen: BinnedRows) -> None:
     parts = (
-        Part(Candidate(Kind.TREES, 3, depth=3, rate=0.2), 8, 0.3),
-        Part(Candidate(Kind.SYMMETRIC, depth=4, rate=0.2), 6, 0.5),
-        Part(Candidate(Kind.LINE), 4, 0.2),
+        BlendShare(Candidate(CandidateKind.TREES, 3, depth=3, rate=0.2), 8, 0.3),
+        BlendShare(Candidate(CandidateKind.SYMMETRIC, depth=4, rate=0.2), 6, 0.5),
+        BlendShare(Candidate(CandidateKind.LINE), 4, 0.2),
     )
-    bend, marks = wide_squash(features), Marks.of(features)
+    bend, marks = wide_squash(features), TailBins.of(features)
     branches = learn(Blend(parts), seen, (marks, bend), 0, silent)
     alone = [
-        learn(Blend((Part(one.candidate, one.rounds, 1.0),)), seen, (marks, bend), 0, silent)
+        learn(Blend((BlendShare(one.candidate, one.rounds, 1.0),)), seen, (marks, bend), 0, silent)
         for one in parts[:2]
     ]
-    line = learn(Blend((parts[0], Part(parts[2].candidate, 4, 1.0))), seen, (marks, bend), 0, silent)
+    line = learn(Blend((parts[0], BlendShare(parts[2].candidate, 4, 1.0))), seen, (marks, bend), 0, silent)
     told = apply(line.members[0], bend_rows(bend, features))[:, 0]
     expected = 0.3 * alone[0].trees.logits(features) + 0.5 * alone[1].trees.logits(features) + 0.2 * told
     np.testing.assert_allclose(branches.logits(features), expected, atol=1e-5)
@@ -141,7 +150,7 @@ def test_trees_of_two_depths_stand_together() -> None:
 
 def test_what_is_tried_depends_on_the_file() -> None:
     kinds = {rows: {one.kind for one in candidates(rows, 100)} for rows in (700, 10_000, 80_000)}
-    assert Kind.NETS not in kinds[700]
-    assert Kind.NETS in kinds[10_000]
-    assert Kind.NETS not in kinds[80_000]
+    assert CandidateKind.NETS not in kinds[700]
+    assert CandidateKind.NETS in kinds[10_000]
+    assert CandidateKind.NETS not in kinds[80_000]
     assert len(quick_blend().parts) == 1

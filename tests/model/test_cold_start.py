@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from model import fitting, trainer
-from model.data.order import Order
+from model.data.order import TrainingOrder
 from model.data.simulation import orders, payments
 from model.recipes.cold_start import Cold
 from model.recipes.ensemble import PackedRecipe
@@ -18,15 +18,17 @@ from model.recipes.tree_layers import TreeRecipe
 from screening.features import compute
 
 
-def prepared_of(folder: Path, frame: pd.DataFrame, label: str) -> fitting.Prepared:
+def prepared_of(folder: Path, frame: pd.DataFrame, label: str) -> fitting.PreparedRows:
     file = folder / "given.csv"
     frame.to_csv(file, index=False)
-    order = Order(file=file, out=folder / "made", name="made", filename="given.csv", label=label)
+    order = TrainingOrder(file=file, out=folder / "made", name="made", filename="given.csv", label=label)
     return trainer.prepare(order, lambda *_: None)
 
 
 @pytest.fixture(scope="module", params=["payments", "orders"])
-def prepared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> fitting.Prepared:
+def prepared(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> fitting.PreparedRows:
     folder = tmp_path_factory.mktemp("cold")
     if request.param == "payments":
         return prepared_of(folder, payments(customers=150, terminals=100, days=40, seed=2), "TX_FRAUD")
@@ -36,14 +38,14 @@ def prepared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 
 @pytest.fixture
-def cold(prepared: fitting.Prepared) -> Cold:
+def cold(prepared: fitting.PreparedRows) -> Cold:
     found = Cold.of(prepared.definition, prepared.table.values)
     assert found is not None
     return found
 
 
 def test_without_a_past_it_is_what_is_computed_for_the_row_by_itself(
-    prepared: fitting.Prepared, cold: Cold
+    prepared: fitting.PreparedRows, cold: Cold
 ) -> None:
     rows, values = np.arange(0, len(prepared.label), 37), prepared.table.values  # noqa: PD011 -- no data frame
     by_themselves = [compute(prepared.definition, values[row : row + 1]) for row in rows]
@@ -52,7 +54,7 @@ def test_without_a_past_it_is_what_is_computed_for_the_row_by_itself(
 
 
 def test_without_labels_it_is_what_is_computed_of_rows_without_labels(
-    prepared: fitting.Prepared, cold: Cold
+    prepared: fitting.PreparedRows, cold: Cold
 ) -> None:
     expected = compute(prepared.definition, prepared.table.values)
     np.testing.assert_array_equal(cold.unlabelled(prepared.features), expected)
@@ -60,7 +62,7 @@ def test_without_labels_it_is_what_is_computed_of_rows_without_labels(
     assert (expected != prepared.features).any() == known
 
 
-def test_scaled_copies_are_copies_of_scaled_rows(prepared: fitting.Prepared, cold: Cold) -> None:
+def test_scaled_copies_are_copies_of_scaled_rows(prepared: fitting.PreparedRows, cold: Cold) -> None:
     from sklearn.preprocessing import RobustScaler
 
     scaler = RobustScaler().fit(prepared.features.astype(np.float64))

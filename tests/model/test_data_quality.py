@@ -1,4 +1,4 @@
-"""What is wrong with a training file is found, counted, mended and told."""
+"""What is wrong with a training file is found, counted, fixed and told."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model.data.data_quality import Cleaned, examine
+from model.data.data_quality import CleanedRows, examine
 from screening.columns.leakage import alone
 from screening.errors import CellProblem
 from screening.transactions.schema import CellKind, Column, ColumnContract, Role
@@ -37,7 +37,7 @@ def rows() -> tuple[np.ndarray, np.ndarray]:
     return values, (generator.random(1000) < 0.1).astype(np.int8)
 
 
-def found(cleaned: Cleaned, kind: str) -> list[dict[str, Any]]:
+def found(cleaned: CleanedRows, kind: str) -> list[dict[str, Any]]:
     return [finding for finding in cleaned.report["findings"] if finding["kind"] == kind]
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from model.data.order import Order
+from model.data.order import TrainingOrder
 from screening.errors import BadFile
 from screening.transactions.schema import CellKind, Column, Role
 
-ORDER = Order(
+ORDER = TrainingOrder(
     file=Path("a.csv"),
     out=Path("detectors/shop"),
     name="shop",
@@ -29,12 +29,12 @@ ORDER = Order(
 
 def test_an_order_comes_back_as_it_was_written(tmp_path: Path) -> None:
     (tmp_path / "order.json").write_text(ORDER.as_json(), encoding="utf-8")
-    assert Order.read(tmp_path / "order.json") == ORDER
+    assert TrainingOrder.read(tmp_path / "order.json") == ORDER
 
 
 def test_what_is_not_given_has_the_usual_value(tmp_path: Path) -> None:
     (tmp_path / "order.json").write_text('{"file": "x/a.csv", "out": "o", "name": "shop"}')
-    order = Order.read(tmp_path / "order.json")
+    order = TrainingOrder.read(tmp_path / "order.json")
     assert (order.filename, order.label, order.columns, order.label_delay) == ("a.csv", None, None, 604_800.0)
 
 
@@ -51,4 +51,4 @@ def test_what_is_not_given_has_the_usual_value(tmp_path: Path) -> None:
 def test_a_damaged_order_is_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / "order.json").write_text(text)
     with pytest.raises(BadFile, match="can't be used"):
-        Order.read(tmp_path / "order.json")
+        TrainingOrder.read(tmp_path / "order.json")

@@ -13,7 +13,7 @@ from model.progress import Say, silent
 from model.recipes import recipe as recipe_module
 from model.recipes.calibration import fit_calibration
 from model.recipes.cold_start import Cold
-from model.recipes.ensemble import PackedRecipe, Trained, train_packed
+from model.recipes.ensemble import PackedRecipe, TrainedMembers, train_packed
 from model.recipes.recipe import COLD_SHARE, HELD_OUT, Fitted, Recipe, fit_general, with_copies
 from model.recipes.tree_layers import TreeRecipe, count_trees
 
@@ -122,7 +122,7 @@ def test_no_copy_of_a_held_out_row_is_learned_from(
         *,
         held: Arrays | None = None,
         say: Say = silent,
-    ) -> Trained:
+    ) -> TrainedMembers:
         if held is not None:
             seen["nets"] = (values, label, weight), held
         return train_packed(values, label, weight, replace(recipe, epochs=1), seed, held=held, say=say)

@@ -17,32 +17,34 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model import trainer
-from model.data.order import Order
+from model.data.order import TrainingOrder
 from model.data.simulation import orders, payments
 from model.fitting import fit
 from model.recipes.blend import quick_blend
 from screening.detectors.detector import Detector
-from screening.detectors.vectorizer import Seen
+from screening.detectors.vectorizer import History
 from screening.errors import BadFile, BadTransaction
-from screening.intake import Kind, open_transactions
-from screening.ledger.history import Context
+from screening.intake import FileKind, open_transactions
+from screening.ledger.history import DetectorHistory
 from screening.settings import ROOT
 from screening.transactions.json_records import from_mappings
 from screening.transactions.schema import CellKind
-from screening.transactions.times import Since
+from screening.transactions.times import StartUnit
 from tests.model.factory import load_trained
 from tests.redis_server import redis_url  # noqa: F401 -- a fixture
 from tests.screening.ledger.velocity_desk import Desk, as_file
 
 
-def order_for(folder: Path, frame: pd.DataFrame, **more: Any) -> Order:
+def order_for(folder: Path, frame: pd.DataFrame, **more: Any) -> TrainingOrder:
     file = folder / "given.csv"
     frame.to_csv(file, index=False)
-    return Order(file=file, out=folder / "detectors" / "made", name="made", filename="given.csv", **more)
+    return TrainingOrder(
+        file=file, out=folder / "detectors" / "made", name="made", filename="given.csv", **more
+    )
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Detector, Order, list[tuple[float, str]]]:
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Detector, TrainingOrder, list[tuple[float, str]]]:
     folder = tmp_path_factory.mktemp("workshop")
     order = order_for(folder, orders(rows=1500, seed=4), instance=folder)
     said: list[tuple[float, str]] = []
@@ -51,7 +53,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Detector, Order, lis
 
 
 def test_the_detector_knows_its_columns_by_role(
-    made: tuple[Detector, Order, list[tuple[float, str]]],
+    made: tuple[Detector, TrainingOrder, list[tuple[float, str]]],
 ) -> None:
     detector, _, _ = made
     contract = detector.contract
@@ -60,11 +62,13 @@ def test_the_detector_knows_its_columns_by_role(
     assert detector.vectorizer.looks_back
 
 
-def test_it_finds_the_rings_of_a_later_file(made: tuple[Detector, Order, list[tuple[float, str]]]) -> None:
+def test_it_finds_the_rings_of_a_later_file(
+    made: tuple[Detector, TrainingOrder, list[tuple[float, str]]],
+) -> None:
     detector, _, _ = made
     later = orders(rows=1500, seed=9)
     given = from_mappings(later.drop(columns="class").astype(object).to_dict("records"), detector.contract)
-    probability = detector.probabilities(given, Seen())
+    probability = detector.probabilities(given, History())
     ring = later["device_id"].duplicated(keep=False).to_numpy()
     assert np.median(probability[ring]) > 10 * np.median(probability[~ring])
     assert ((probability >= 0) & (probability <= 1)).all()
@@ -72,7 +76,7 @@ def test_it_finds_the_rings_of_a_later_file(made: tuple[Detector, Order, list[tu
 
 @pytest.mark.parametrize("store", ["sql", "redis"])
 def test_the_api_gives_what_its_file_gives(
-    made: tuple[Detector, Order, list[tuple[float, str]]],
+    made: tuple[Detector, TrainingOrder, list[tuple[float, str]]],
     store: str,
     tmp_path_factory: pytest.TempPathFactory,
     request: pytest.FixtureRequest,
@@ -97,7 +101,7 @@ def test_the_api_gives_what_its_file_gives(
 
 
 def test_the_card_says_how_it_was_tested_and_what_it_was_made_of(
-    made: tuple[Detector, Order, list[tuple[float, str]]],
+    made: tuple[Detector, TrainingOrder, list[tuple[float, str]]],
 ) -> None:
     detector, order, _ = made
     card = detector.card
@@ -117,10 +121,12 @@ def test_the_card_says_how_it_was_tested_and_what_it_was_made_of(
     assert (order.out / "model.h5").stat().st_size < 3e6
 
 
-def test_what_it_was_trained_on_is_its_past(made: tuple[Detector, Order, list[tuple[float, str]]]) -> None:
+def test_what_it_was_trained_on_is_its_past(
+    made: tuple[Detector, TrainingOrder, list[tuple[float, str]]],
+) -> None:
     detector, order, _ = made
     assert order.instance is not None
-    past = Context(order.instance, detector, counting=None).past()
+    past = DetectorHistory(order.instance, detector, counting=None).past()
     assert past is not None
     assert detector.vectorizer.definition is not None
     rows = past.values  # noqa: PD011 -- no data frame
@@ -132,7 +138,7 @@ def test_what_it_was_trained_on_is_its_past(made: tuple[Detector, Order, list[tu
     assert set(past.labels.tolist()) <= {0, 1}
 
 
-def test_progress_rises_to_the_end(made: tuple[Detector, Order, list[tuple[float, str]]]) -> None:
+def test_progress_rises_to_the_end(made: tuple[Detector, TrainingOrder, list[tuple[float, str]]]) -> None:
     _, _, said = made
     shares = [share for share, _ in said]
     assert shares == sorted(shares)
@@ -159,7 +165,7 @@ def test_hours_from_a_start_types_of_fraud_and_places_go_all_the_way(tmp_path: P
     order = order_for(tmp_path, frame, label="kind_of_fraud", quick=True)
     trainer.train(order, lambda *_: None)
     detector = load_trained(order.out, tmp_path / "compiled")
-    assert detector.contract.since is Since.HOURS
+    assert detector.contract.since is StartUnit.HOURS
     assert "distance(lat, long, merch_lat, merch_long)" in detector.vectorizer.inputs
     card = detector.card
     assert card is not None
@@ -178,15 +184,15 @@ def test_hours_from_a_start_types_of_fraud_and_places_go_all_the_way(tmp_path: P
     later = frame.drop(columns="kind_of_fraud").tail(200)
     given = from_mappings(later.astype(object).to_dict("records"), detector.contract)
     assert given.column("step").max() == frame["step"].max() * 3600.0
-    whole = detector.probabilities(given, Seen())
+    whole = detector.probabilities(given, History())
     written = tmp_path / "later.csv"
     later.to_csv(written, index=False)
     read = list(
         open_transactions(
-            written, Kind.CSV, lambda _: detector.contract, canonical=tmp_path / "canonical.csv"
+            written, FileKind.CSV, lambda _: detector.contract, canonical=tmp_path / "canonical.csv"
         )
     )
-    np.testing.assert_array_equal(detector.probabilities(read[0].transactions, Seen()), whole)
+    np.testing.assert_array_equal(detector.probabilities(read[0].transactions, History()), whole)
 
 
 def test_texts_and_mail_addresses_tell_by_length_and_domain_in_a_file_in_json_and_one_by_one(
@@ -223,20 +229,20 @@ def test_texts_and_mail_addresses_tell_by_length_and_domain_in_a_file_in_json_an
     written = tmp_path / "later.csv"
     later.to_csv(written, index=False)
     (read,) = open_transactions(
-        written, Kind.CSV, lambda _: detector.contract, canonical=tmp_path / "canonical.csv"
+        written, FileKind.CSV, lambda _: detector.contract, canonical=tmp_path / "canonical.csv"
     )
-    whole = detector.probabilities(read.transactions, Seen())
+    whole = detector.probabilities(read.transactions, History())
     records = later.astype(object).to_dict("records")
     np.testing.assert_array_equal(
-        detector.probabilities(from_mappings(records, detector.contract), Seen()), whole
+        detector.probabilities(from_mappings(records, detector.contract), History()), whole
     )
-    alone = [detector.probabilities(from_mappings([one], detector.contract), Seen())[0] for one in records]
+    alone = [detector.probabilities(from_mappings([one], detector.contract), History())[0] for one in records]
     np.testing.assert_allclose(alone, whole, atol=1e-6)
     others = [
         {**records[1], "contact": text}
         for text in ("nobody@QUICK.example", "quick.example", "nobody@new.example")
     ]
-    same, bare, new = detector.probabilities(from_mappings(others, detector.contract), Seen())
+    same, bare, new = detector.probabilities(from_mappings(others, detector.contract), History())
     assert same == bare
     assert new < same
     with pytest.raises(BadTransaction, match="offer"):

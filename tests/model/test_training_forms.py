@@ -12,14 +12,14 @@ import pandas as pd
 import pytest
 
 from model.data.data_quality import examine
-from model.data.labelled_table import Table, read_table
-from model.data.order import Order
+from model.data.labelled_table import LabelledTable, read_table
+from model.data.order import TrainingOrder
 from screening.columns.role_inference import guess_roles
 from screening.errors import BadFile, Undecided
-from screening.intake import Kind
+from screening.intake import FileKind
 from screening.intake.batch import FIRST_ROWS
 from screening.intake.preview import sample
-from screening.training.column_choices import Choice, consequences, guessed, with_counts
+from screening.training.column_choices import ColumnChoice, consequences, guessed, with_counts
 from screening.transactions.schema import CellKind, Role
 from tests.screening.columns.labelled_files import past
 from tests.screening.uploads.test_forms import AMOUNTS, DAY_FORMS, TIMES
@@ -31,14 +31,14 @@ def written(folder: Path, frame: pd.DataFrame) -> Path:
     return file
 
 
-def table_of(file: Path, **more: Any) -> Table:
-    order = Order(
+def table_of(file: Path, **more: Any) -> LabelledTable:
+    order = TrainingOrder(
         file=file, out=file.with_name("out"), name="made", filename=file.name, label="fraud", **more
     )
     return read_table(order)
 
 
-def column(table: Table, name: str) -> np.ndarray:
+def column(table: LabelledTable, name: str) -> np.ndarray:
     return table.values[:, table.contract.columns.index(name)]  # noqa: PD011 -- no data frame
 
 
@@ -50,14 +50,14 @@ def few() -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def plain(tmp_path_factory: pytest.TempPathFactory) -> Table:
+def plain(tmp_path_factory: pytest.TempPathFactory) -> LabelledTable:
     """The payments as they are written plainly."""
     return table_of(written(tmp_path_factory.mktemp("plain"), few()))
 
 
 @pytest.mark.parametrize("form", [*TIMES, *DAY_FORMS])
 def test_the_time_is_found_and_is_the_same_however_it_is_written(
-    tmp_path: Path, plain: Table, form: str
+    tmp_path: Path, plain: LabelledTable, form: str
 ) -> None:
     frame = few()
     write: Callable[[datetime], str] = {**TIMES, **DAY_FORMS}[form]
@@ -73,7 +73,7 @@ def test_the_time_is_found_and_is_the_same_however_it_is_written(
 
 @pytest.mark.parametrize("form", AMOUNTS)
 def test_the_amount_is_found_and_is_the_same_however_it_is_written(
-    tmp_path: Path, plain: Table, form: str
+    tmp_path: Path, plain: LabelledTable, form: str
 ) -> None:
     frame = few()
     read = table_of(
@@ -92,7 +92,7 @@ def test_what_is_blank_only_far_down_leaves_no_fraud_out(tmp_path: Path) -> None
     assert read.set_aside == 0
     assert (read.label == 1).sum() == frame["fraud"].sum()
     assert np.isnan(column(read, "x")).sum() == frame["x"].isna().sum() > 40
-    (choice,) = [one for one in guessed(file, Kind.CSV, "fraud") if one.column.name == "x"]
+    (choice,) = [one for one in guessed(file, FileKind.CSV, "fraud") if one.column.name == "x"]
     assert choice.column.optional
     assert "blank" in choice.reason
 
@@ -110,7 +110,7 @@ def test_a_sample_is_spread_over_the_whole_file_and_counts_all_blanks(tmp_path: 
     file.write_text(
         "a,b\n" + "".join(f"{number},{'' if number % 10 == 3 else number}\n" for number in range(40_000))
     )
-    found = sample(file, Kind.CSV, 500)
+    found = sample(file, FileKind.CSV, 500)
     numbers = [int(row[0]) for row in found.rows]
     assert 500 <= len(numbers) <= 1000
     assert set(np.diff(numbers)) == {numbers[1] - numbers[0]}
@@ -138,9 +138,9 @@ def test_a_label_says_fraud_by_the_value_that_is_named(
     expected = frame["fraud"].to_numpy()
     file = written(tmp_path, frame.assign(fraud=np.where(expected == 1, fraud, legitimate)))
     with pytest.raises(BadFile, match=r"It says: .*\(1,140\), .*\(60\)") as asked:
-        guessed(file, Kind.CSV, "fraud")
+        guessed(file, FileKind.CSV, "fraud")
     assert "--fraud-value" in str(asked.value.remedy)
-    assert guessed(file, Kind.CSV, "fraud", fraud_values=[value])[-1].column.role is Role.LABEL
+    assert guessed(file, FileKind.CSV, "fraud", fraud_values=[value])[-1].column.role is Role.LABEL
     np.testing.assert_array_equal(table_of(file, fraud_values=(value,)).label, expected)
 
 
@@ -151,7 +151,7 @@ def test_several_values_may_mean_fraud_and_one_that_never_stands_there_is_told(t
     read = table_of(file, fraud_values=("stolen", "phished"))
     assert (read.label == 1).sum() == 60
     with pytest.raises(BadFile, match="No row of fraud says fraude"):
-        guessed(file, Kind.CSV, "fraud", fraud_values=["fraude"])
+        guessed(file, FileKind.CSV, "fraud", fraud_values=["fraude"])
 
 
 def test_blanks_are_unknown_whatever_value_means_fraud(tmp_path: Path) -> None:
@@ -180,13 +180,13 @@ def test_a_time_that_counts_becomes_seconds_once_it_was_said_what_it_counts(
 ) -> None:
     frame = past()
     steps = np.sort(np.random.default_rng(5).integers(1, 743, len(frame)))
-    choices = guessed(written(tmp_path, frame.assign(tx_time=steps)), Kind.CSV, "fraud")
+    choices = guessed(written(tmp_path, frame.assign(tx_time=steps)), FileKind.CSV, "fraud")
     assert any("Say what it counts first" in words for words in consequences(choices))
     with pytest.raises(Undecided):
         with_counts(choices, None)
     settled = with_counts(choices, unit)
     assert any(f"{unit} since a start" in words for words in consequences(settled))
-    columns = tuple(Choice.from_dict(one.as_dict()).column for one in settled)
+    columns = tuple(ColumnChoice.from_dict(one.as_dict()).column for one in settled)
     table = table_of(tmp_path / "past.csv", columns=columns)
     np.testing.assert_array_equal(column(table, "tx_time"), steps * seconds)
     with pytest.raises(Undecided, match="counts from some start"):
@@ -202,7 +202,7 @@ def test_types_of_fraud_are_one_fraud_to_the_detector_and_told_apart_in_the_tabl
     np.testing.assert_array_equal(read.label, frame["fraud"])
     assert np.bincount(read.kind).tolist() == [1140, 40, 20]
     assert read.rows(read.label == 1).kind.min() == 1
-    said = " ".join(consequences(guessed(file, Kind.CSV, "fraud")))
+    said = " ".join(consequences(guessed(file, FileKind.CSV, "fraud")))
     assert "2 types of fraud: phished (40), stolen (20)" in said
     assert "“none” in the label was taken for legitimate" in said
 
@@ -213,7 +213,7 @@ def test_a_type_of_fraud_that_stands_far_down_alone_is_known(tmp_path: Path) -> 
     kinds[11_003] = "c"
     (label,) = [
         one
-        for one in guessed(written(tmp_path, frame.assign(fraud=kinds)), Kind.CSV, "fraud")
+        for one in guessed(written(tmp_path, frame.assign(fraud=kinds)), FileKind.CSV, "fraud")
         if one.labelled
     ]
     assert label.labelled is not None
@@ -223,7 +223,7 @@ def test_a_type_of_fraud_that_stands_far_down_alone_is_known(tmp_path: Path) -> 
 def test_rows_that_are_left_out_are_counted_with_their_frauds_and_why(tmp_path: Path) -> None:
     frame = past().astype({"amount": object})
     frame.loc[[7, 27, 30], "amount"] = "see note"
-    columns = tuple(choice.column for choice in guessed(written(tmp_path, past()), Kind.CSV, "fraud"))
+    columns = tuple(choice.column for choice in guessed(written(tmp_path, past()), FileKind.CSV, "fraud"))
     read = table_of(written(tmp_path, frame), columns=columns)
     assert (read.set_aside, read.set_aside_frauds) == (3, 2)
     report = examine(
@@ -249,13 +249,13 @@ def test_dates_of_birth_are_read_and_a_transaction_before_1970_is_not(tmp_path: 
     assert examine(read.contract, read.values, read.label).keep.all(), "no birth is an impossible time"
     early = frame.astype({"tx_time": object})
     early.loc[3, "tx_time"] = "1950-01-01 10:00:00"
-    columns = tuple(choice.column for choice in guessed(written(tmp_path, frame), Kind.CSV, "fraud"))
+    columns = tuple(choice.column for choice in guessed(written(tmp_path, frame), FileKind.CSV, "fraud"))
     left = table_of(written(tmp_path, early), columns=columns)
     assert left.set_aside == 1
     assert left.problems[0].problem == "is before 1970"
 
 
-def test_a_labelled_file_of_two_systems_says_so(tmp_path: Path, plain: Table) -> None:
+def test_a_labelled_file_of_two_systems_says_so(tmp_path: Path, plain: LabelledTable) -> None:
     """One wrote whole cents: the detector would learn that their payments are a hundred times as large."""
     frame = few()
     half = len(frame) // 2

@@ -106,7 +106,7 @@ def test_what_was_said_is_kept_with_a_screening_so_that_it_can_be_read_once_more
     link, _ = asked(analyst, CENTS)
     say(analyst, services, link, "cents")
     location = analyst.upload(CENTS).headers["Location"]
-    screening = services.history.get(location.rsplit("/", 1)[1])
+    screening = services.screenings.get(location.rsplit("/", 1)[1])
     assert screening is not None
     assert screening.answers == {"unit": "cents"}
 

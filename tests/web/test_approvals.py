@@ -17,7 +17,7 @@ from screening.accounts.users_text import Account, write
 from screening.errors import Conflict, ScreeningError
 from screening.infra.audit.log import AuditLog
 from screening.infra.job_queue import now
-from screening.rules.store import Draft
+from screening.rules.store import RuleDraft
 from screening.rules.tables import RuleState
 from screening.settings import ROOT, Settings
 from screening.web.services import Services
@@ -126,7 +126,7 @@ def test_a_threshold_that_cannot_be_is_refused_when_it_is_proposed(
 def test_a_rule_is_switched_on_and_changed_by_two(careful: Flask, people: Callable[[str], Person]) -> None:
     with careful.app_context():
         store = store_of()
-        rule = store.add(Draft(name="Large", condition="amount > 900"), "mia")
+        rule = store.add(RuleDraft(name="Large", condition="amount > 900"), "mia")
     mia, ada = people("mia"), people("ada")
     mia.post(f"/rules/{rule.id}/state", f"/rules/{rule.id}/state?to=active", to="active", version="1")
     assert store.get(rule.id).state == RuleState.DRAFT
@@ -142,7 +142,7 @@ def test_a_rule_is_switched_on_and_changed_by_two(careful: Flask, people: Callab
 def test_a_draft_is_changed_at_once(careful: Flask, people: Callable[[str], Person]) -> None:
     with careful.app_context():
         store = store_of()
-        rule = store.add(Draft(name="Large", condition="amount > 900"), "mia")
+        rule = store.add(RuleDraft(name="Large", condition="amount > 900"), "mia")
     change = {"name": "Large", "condition": "amount > 500", "effect": "flag", "do": "save", "version": "1"}
     people("mia").post(f"/rules/{rule.id}", f"/rules/{rule.id}", **change)
     assert store.get(rule.id).condition == "amount > 500"
@@ -259,8 +259,8 @@ def test_a_proposal_expires_and_its_author_is_told(
         assert refused.status_code == 409
         assert "This proposal has expired" in refused.text
     assert services.thresholds.history(DETECTOR) == []
-    Upkeep(settings, services.history, services.detectors, services.ledger).step()
-    Upkeep(settings, services.history, services.detectors, services.ledger).step()
+    Upkeep(settings, services.screenings, services.detectors, services.ledger).step()
+    Upkeep(settings, services.screenings, services.detectors, services.ledger).step()
     told = [one for one in events(settings) if one["event"] == "change_expired"]
     assert [(one["proposal"], one["proposed_by"]) for one in told] == [(1, "mia")]
     assert "Nobody decided on it within 14 days" in mia.client.get("/notifications").text

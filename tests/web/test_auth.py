@@ -354,7 +354,7 @@ def test_changing_the_password_needs_the_present_one(login: Callable[[str], Pers
 def test_a_refused_new_password_ends_no_session_where_the_present_one_has_a_weak_hash(
     app: Flask, team: dict[str, Account], settings: Settings, services: Services
 ) -> None:
-    """The log-in could not make the hash anew, for the file could not be written then."""
+    """The log-in could not make the hash again, for the file could not be written then."""
     weak = replace(team["ana"], password_hash=Hasher("pbkdf2:sha256:1000").hash(PASSWORD))
     lines = settings.users_file.read_text("utf-8").replace(write(team["ana"]), write(weak))
     settings.users_file.write_text(lines, encoding="utf-8")

@@ -388,7 +388,7 @@ def test_a_backup_of_older_tables_is_brought_to_the_present_version(saved: Path,
 
 
 def resealed(file: Path, **said: Any) -> None:
-    """Write sizes and hashes of a backup anew."""
+    """Write sizes and hashes of a backup again."""
 
     def change(members: list[Member]) -> None:
         files = members[1:-1]

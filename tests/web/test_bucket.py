@@ -18,14 +18,14 @@ from flask import Flask
 from screening.bucket import bucket, folders
 from screening.bucket import storage as storage_module
 from screening.bucket.storage import KEPT, Storage
-from screening.monitoring.comparison import Comparison
+from screening.monitoring.comparison import DetectorComparison
 from screening.settings import Settings
 from screening.uploads import deletion
 from screening.uploads.screenings import DONE, QUEUED
 from screening.uploads.storage_quota import AccountFull
 from screening.web.services import Services
 from screening.worker.loop import Worker
-from screening.worker.watch import Watch
+from screening.worker.watch import AlertWatch
 from tests.conftest import Person
 from tests.s3_server import Home
 from tests.web.test_card_numbers import CARDS, payments
@@ -33,7 +33,7 @@ from tests.web.test_card_numbers import CARDS, payments
 
 @pytest.fixture(autouse=True)
 def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A way that is mended works at once."""
+    """A way that is fixed works at once."""
     monkeypatch.setattr(bucket, "PAUSE_SECONDS", 0.0)
     monkeypatch.setattr(bucket, "RETRIES", 1)
 
@@ -80,12 +80,12 @@ def test_a_disk_that_is_lost_comes_back_with_the_same_pages(
     analyst: Person, services: Services, worker: Worker, sample: bytes, kept: Callable[[str], Path]
 ) -> None:
     assert analyst.upload(sample).status_code == 303
-    (screening_id,) = services.history.ids()
+    (screening_id,) = services.screenings.ids()
     folder = kept(screening_id)
     before = pages(analyst, screening_id)
     content = {path.name: path.read_bytes() for path in folder.iterdir()}
     shutil.rmtree(folder)
-    assert deletion.without_files(services.history, services.settings.instance) == []
+    assert deletion.without_files(services.screenings, services.settings.instance) == []
     assert pages(analyst, screening_id) == before
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == content
     # and what is there already isn't asked for again
@@ -101,7 +101,7 @@ def test_an_upload_that_the_bucket_does_not_take_is_refused_and_leaves_nothing(
     assert answer.status_code == 503
     assert "Nothing was lost" in answer.text
     assert bucket_home.url not in answer.text
-    assert not services.history.ids()
+    assert not services.screenings.ids()
     assert not list((services.settings.instance / "screenings").iterdir())
     bucket_home.way.fault = None
     assert stored(services) == set()
@@ -117,13 +117,13 @@ def test_an_upload_waits_in_the_bucket_for_a_worker_of_another_disk(
 ) -> None:
     monkeypatch.setattr("screening.web.pages.uploads.WAIT_SECONDS", 0.0)
     assert analyst.upload(sample).status_code == 303
-    (screening_id,) = services.history.ids()
-    assert services.history.state(screening_id) == QUEUED
+    (screening_id,) = services.screenings.ids()
+    assert services.screenings.state(screening_id) == QUEUED
     assert stored(services) == {f"{screening_id}/input", f"{screening_id}/{KEPT}"}
     shutil.rmtree(services.settings.instance / "screenings" / screening_id)
-    worker = Worker(settings, services.history, services.detectors)
+    worker = Worker(settings, services.screenings, services.detectors)
     assert worker.work_once()
-    assert services.history.state(screening_id) == DONE
+    assert services.screenings.state(screening_id) == DONE
     assert (kept(screening_id) / "input").read_bytes() == sample
 
 
@@ -137,7 +137,7 @@ def test_what_is_deleted_goes_from_the_bucket_and_what_a_fault_left_is_found(
 ) -> None:
     for _ in range(3):
         assert analyst.upload(sample).status_code == 303
-    first, second, third = services.history.ids()
+    first, second, third = services.screenings.ids()
     for each in (first, second, third):
         kept(each)
     delete = f"/results/{first}/delete"
@@ -147,7 +147,7 @@ def test_what_is_deleted_goes_from_the_bucket_and_what_a_fault_left_is_found(
     assert analyst.post(f"/results/{second}/delete", f"/results/{second}").status_code == 303
     bucket_home.way.fault = None
     assert {name.partition("/")[0] for name in stored(services)} == {second, third}
-    assert deletion.clear_leftovers(services.history, services.settings.instance) == [second]
+    assert deletion.clear_leftovers(services.screenings, services.settings.instance) == [second]
     assert {name.partition("/")[0] for name in stored(services)} == {third}
 
 
@@ -155,7 +155,7 @@ def test_card_numbers_leave_the_bucket_with_the_upload_that_had_them(
     analyst: Person, services: Services, worker: Worker, kept: Callable[[str], Path]
 ) -> None:
     assert analyst.upload(payments(), tokenize="1").status_code == 303
-    (screening_id,) = services.history.ids()
+    (screening_id,) = services.screenings.ids()
     kept(screening_id)
     names = {name.partition("/")[2] for name in stored(services)}
     assert {"tokens.csv", "tokens.json"} <= names
@@ -177,11 +177,11 @@ def test_results_that_could_not_be_put_are_put_later_and_stay_on_the_disk_until_
 ) -> None:
     monkeypatch.setattr("screening.web.pages.uploads.WAIT_SECONDS", 0.0)
     assert analyst.upload(sample).status_code == 303
-    (screening_id,) = services.history.ids()
+    (screening_id,) = services.screenings.ids()
     bucket_home.way.fault = "broken"
-    worker = Worker(settings, services.history, services.detectors)
+    worker = Worker(settings, services.screenings, services.detectors)
     assert worker.work_once()
-    assert services.history.state(screening_id) == DONE
+    assert services.screenings.state(screening_id) == DONE
     for thread in threading.enumerate():
         if thread.name == "settle":
             thread.join(60)
@@ -189,8 +189,8 @@ def test_results_that_could_not_be_put_are_put_later_and_stay_on_the_disk_until_
     storage = Storage(settings.instance, bucket_home.url, 1)
     assert storage.trim() == 0
     bucket_home.way.fault = None
-    assert deletion.put_missing(services.history, settings.instance) == 1
-    assert deletion.put_missing(services.history, settings.instance) == 0
+    assert deletion.put_missing(services.screenings, settings.instance) == 1
+    assert deletion.put_missing(services.screenings, settings.instance) == 0
     folder = settings.instance / "screenings" / screening_id
     used = time.time_ns() - int(2e9 * storage_module.YOUNG_SECONDS)
     os.utime(folder / KEPT, ns=(used, (folder / KEPT).stat().st_mtime_ns))
@@ -200,7 +200,7 @@ def test_results_that_could_not_be_put_are_put_later_and_stay_on_the_disk_until_
     services.quota.require("ana", settings.stored_per_account - len(sample) * 3)
     with pytest.raises(AccountFull):
         services.quota.require("ana", settings.stored_per_account - len(sample))
-    assert deletion.put_missing(services.history, settings.instance) == 0
+    assert deletion.put_missing(services.screenings, settings.instance) == 0
     bucket_home.way.fault = "unreachable"
     answer = analyst.client.get(f"/results/{screening_id}")
     assert answer.status_code == 503
@@ -212,10 +212,10 @@ def test_results_that_could_not_be_put_are_put_later_and_stay_on_the_disk_until_
 def test_a_bucket_that_cannot_be_used_for_long_is_an_alert_and_metrics_tell_of_the_cache(
     services: Services, settings: Settings, bucket_home: Home, app: Flask
 ) -> None:
-    comparison = Comparison(settings, services.database, services.ledger, services.detectors)
+    comparison = DetectorComparison(settings, services.database, services.ledger, services.detectors)
     times = [time.time()]
     alone = replace(settings, alerts={"bucket": 5.0})
-    watch = Watch(alone, services.database, services.ledger, {}, comparison, clock=lambda: times[0])
+    watch = AlertWatch(alone, services.database, services.ledger, {}, comparison, clock=lambda: times[0])
 
     def going_on(minutes: float) -> list[str]:
         times[0] += minutes * 60

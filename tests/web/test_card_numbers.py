@@ -130,7 +130,7 @@ def test_a_file_of_card_numbers_is_screened_with_tokens_after_one_click(
     assert "paid_with" in page
     went = analyst.client.post(link, data={"csrf_token": analyst.token(link)})
     assert went.headers["Location"] == f"/results/{screening_id}"
-    screening = services.history.get(screening_id)
+    screening = services.screenings.get(screening_id)
     assert screening is not None
     assert screening.state == DONE
     result = analyst.client.get(f"/results/{screening_id}").get_data(as_text=True)
@@ -195,7 +195,7 @@ def test_a_program_is_refused_or_says_at_once_that_tokens_shall_stand_there(
     said = refused.get_json()
     assert said["card_columns"] == ["paid_with"]
     assert "tokenize=1" in said["remedy"]
-    assert services.history.ids() == set()
+    assert services.screenings.ids() == set()
     assert not list((settings.instance / "screenings").iterdir())
     taken = analyst.upload(with_cards(sample), tokenize="1")
     assert taken.status_code == 201, taken.json
@@ -209,14 +209,14 @@ def test_a_check_stays_a_check_and_other_questions_follow(
 ) -> None:
     link = cards_page(analyst.upload(with_cards(sample), may_map="1", check="1"))
     analyst.client.post(link, data={"csrf_token": analyst.token(link)})
-    assert services.history.state(link.split("/")[2]) == CHECKED
+    assert services.screenings.state(link.split("/")[2]) == CHECKED
     other = with_cards(sample.replace(b"Amount", b"Betrag", 1))
     link = cards_page(analyst.upload(other, may_map="1"))
     went = analyst.client.post(link, data={"csrf_token": analyst.token(link)})
     assert went.headers["Location"].endswith("/mapping")
     page = analyst.client.get(went.headers["Location"]).get_data(as_text=True)
     assert "card_" in page, "the examples are tokens"
-    assert services.history.state(link.split("/")[2]) == FAILED
+    assert services.screenings.state(link.split("/")[2]) == FAILED
     assert traces(settings.instance) == []
 
 
@@ -226,7 +226,7 @@ def test_discarding_leaves_nothing(
 ) -> None:
     link = cards_page(analyst.upload(with_cards(sample), may_map="1"))
     analyst.client.post(link.replace("card-numbers", "delete"), data={"csrf_token": analyst.token(link)})
-    assert services.history.ids() == set()
+    assert services.screenings.ids() == set()
     assert not list((settings.instance / "screenings").iterdir())
 
 

@@ -42,9 +42,9 @@ def mapping_link(page: str) -> str:
 def done(services: Services, screening_id: str, seconds: float = 30.0) -> bool:
     """Wait until the worker's thread has finished a screening."""
     deadline = time.monotonic() + seconds
-    while services.history.state(screening_id) in OPEN_STATES and time.monotonic() < deadline:
+    while services.screenings.state(screening_id) in OPEN_STATES and time.monotonic() < deadline:
         time.sleep(0.01)
-    return services.history.state(screening_id) == DONE
+    return services.screenings.state(screening_id) == DONE
 
 
 def test_the_refusal_offers_to_say_which_column_is_which(
@@ -112,7 +112,7 @@ def test_programs_and_other_faults_are_refused_as_ever_and_nothing_is_kept(
 ) -> None:
     assert analyst.upload(renamed).status_code == 400
     assert analyst.upload(sample.replace(b"Amount,", b"Time,"), may_map="1").status_code == 400
-    assert services.history.count("ana") == 0
+    assert services.screenings.count("ana") == 0
     assert list((services.settings.instance / "screenings").glob("*")) == []
 
 
@@ -266,4 +266,4 @@ def test_what_makes_no_amount_is_refused(
 ) -> None:
     link, _ = waiting(analyst, statement("sum_a,sum_b", "12.5,", ",99"))
     assert map_amount(analyst, link, value).status_code == 400
-    assert services.history.state(link.split("/")[2]) == "failed"
+    assert services.screenings.state(link.split("/")[2]) == "failed"

@@ -14,8 +14,8 @@ import pytest
 from flask import Flask
 
 from screening.errors import BadSetting
-from screening.ledger.filters import Filter
-from screening.rules.store import Draft, RuleStore
+from screening.ledger.filters import DecisionFilter
+from screening.rules.store import RuleDraft, RuleStore
 from screening.rules.tables import RuleState
 from screening.rules.trying import Trials
 from screening.settings import Settings
@@ -124,7 +124,7 @@ def test_a_rule_finds_the_same_mismatches_in_a_file_the_api_and_the_past(
     login: Callable[[str], Person], worker: Worker, services: Services
 ) -> None:
     store = RuleStore(services.database, services.detectors)
-    draft = Draft(name="Mismatch", condition="country != address_country", effect="raise")
+    draft = RuleDraft(name="Mismatch", condition="country != address_country", effect="raise")
     store.set_state(store.add(draft, "mia").id, RuleState.ACTIVE, "mia")
     ana, mia = login("ana"), login("mia")
     given = rows()
@@ -140,7 +140,9 @@ def test_a_rule_finds_the_same_mismatches_in_a_file_the_api_and_the_past(
     wanted = [bool(row["country"]) for row in given]  # Delta is in no table
     assert [answer["rules"] == ["Mismatch"] for answer in answers] == wanted
     asked_for = "SELECT number, rules FROM chosen ORDER BY number"
-    file = services.ledger.questions.ask(asked_for, Filter(source="file")).rows
+    file = services.ledger.questions.ask(asked_for, DecisionFilter(source="file")).rows
     assert [row["rules"] == ["Mismatch"] for row in file] == wanted
-    trial = Trials(store, services.ledger.questions).one(draft, chosen=Filter(), now=datetime.now(UTC))
+    trial = Trials(store, services.ledger.questions).one(
+        draft, chosen=DecisionFilter(), now=datetime.now(UTC)
+    )
     assert (trial.outcome.fired.rows, trial.outcome.unknown) == (2 * sum(wanted), 0)

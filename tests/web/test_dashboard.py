@@ -25,11 +25,11 @@ from flask import Flask
 from benchmarks.ledger import month_of
 from screening.explore.board import AMOUNT_EDGES, SCORE_EDGES, board
 from screening.explore.countries import country, on_map
-from screening.ledger.filters import Filter, Interval
+from screening.ledger.filters import DecisionFilter, TrendInterval
 from screening.ledger.rows import table_of
 from screening.ledger.tables import FILE
 from screening.settings import ROOT
-from screening.uploads.screenings import Request, new_id
+from screening.uploads.screenings import UploadRequest, new_id
 from screening.web.pages.explore.dashboard import FRAUD_TYPES, PLOTLY, POLICY, make_ready
 from screening.web.services import Services
 from screening.web.views.dashboard.app import dash_app
@@ -507,10 +507,10 @@ def test_a_file_that_still_runs_or_failed_is_said_on_the_dashboard(
 ) -> None:
     ana = login("ana")
     screening = new_id()
-    wish = Request(
+    wish = UploadRequest(
         owner="ana", filename="july.csv", kind="csv", detector=None, set_aside_bad=False, threshold=0.8
     )
-    services.history.begin(screening, wish)
+    services.screenings.begin(screening, wish)
     page = ana.client.get("/dashboard/").get_data(as_text=True)
     assert f'hx-get="/results/{screening}/progress"' in page
     assert "htmx.min.js" in page
@@ -575,8 +575,8 @@ def test_rows_at_the_edges_of_ranges_are_counted_where_the_filters_find_them(ser
     table = table.set_column(table.schema.get_field_index("probability"), "probability", pa.array(near))
     services.ledger.segments.add("0" * 32, "file", table)
     ask = services.ledger.questions
-    found = board(ask, Filter(), Interval.DAY)
+    found = board(ask, DecisionFilter(), TrendInterval.DAY)
     for each in found.scores:
-        chosen = Filter(min_probability=each.low or None, max_probability=each.high)
-        assert board(ask, chosen, Interval.DAY).transactions == each.transactions
+        chosen = DecisionFilter(min_probability=each.low or None, max_probability=each.high)
+        assert board(ask, chosen, TrendInterval.DAY).transactions == each.transactions
     assert sum(each.transactions for each in found.scores) == len(near)

@@ -1,4 +1,4 @@
-"""The data API over the ledger: what it counts is what stands in the files, to the cent, for whoever may see it."""
+"""The data API over the ledger: what it counts is what appears in the files, to the cent, for whoever may see it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PAYMENTS = (ROOT / "model" / "detectors" / "payments" / "sample.csv").read_bytes
 
 
 def sent(person: Person, services: Services, content: bytes, name: str = "rows.csv", **fields: str) -> str:
-    """Upload a file and wait until it stands in the ledger; return the screening's id."""
+    """Upload a file and wait until it appears in the ledger; return the screening's id."""
     found: str = person.upload(content, name, **fields).headers["Location"].split("/")[2]
     wait_until_entered(services, found)
     return found
@@ -37,7 +37,7 @@ def sent(person: Person, services: Services, content: bytes, name: str = "rows.c
 def wait_until_entered(services: Services, screening: str) -> None:
     deadline = time.monotonic() + 60
     while services.ledger.segments.of(screening) is None:
-        assert time.monotonic() < deadline, services.history.get(screening)
+        assert time.monotonic() < deadline, services.screenings.get(screening)
         time.sleep(0.02)
 
 

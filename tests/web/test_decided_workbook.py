@@ -10,7 +10,7 @@ import openpyxl
 import pytest
 from sqlalchemy import select
 
-from screening.review.tables import Case, Item
+from screening.review.tables import Case, CaseItem
 from screening.web.services import Services
 from screening.worker.loop import Worker
 from tests.conftest import Person
@@ -38,7 +38,7 @@ def send_bytes(person: Person, content: bytes) -> Any:
 
 def labels_of(person: Person, services: Services, screening: str) -> dict[int, str | None]:
     with services.database.read() as session:
-        items = session.scalars(select(Item).where(Item.screening == screening)).all()
+        items = session.scalars(select(CaseItem).where(CaseItem.screening == screening)).all()
     return {item.number: asked(person, f"/transactions/{item.id}")["label"] for item in items}
 
 
@@ -69,7 +69,7 @@ def test_what_is_chosen_in_the_workbook_is_what_was_decided(
         assert labels_of(ana, services, screening) == expected
         with services.database.read() as session:
             cases = {case.id: case for case in session.scalars(select(Case))}
-            for item in session.scalars(select(Item).where(Item.screening == screening)):
+            for item in session.scalars(select(CaseItem).where(CaseItem.screening == screening)):
                 line = next(
                     row for row in range(2, sheet.max_row + 1) if sheet.cell(row, 1).value == item.number
                 )

@@ -191,7 +191,7 @@ def test_the_worker_seals_what_is_old_or_much(
     login: Callable[[str], Person], services: Services, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ana = login("ana")
-    tidying = Upkeep(settings, services.history, services.detectors, services.ledger)
+    tidying = Upkeep(settings, services.screenings, services.detectors, services.ledger)
     detect(ana, shop(2))
     tidying.step()
     assert services.ledger.segments.all() == []

@@ -13,7 +13,7 @@ import pytest
 from flask import Flask
 
 from screening.detectors.registry import Detectors
-from screening.detectors.states import DetectorStates, State, trial_note
+from screening.detectors.states import DetectorState, DetectorStates, trial_note
 from screening.errors import BadFile, Conflict, NotFound
 from screening.infra.audit.log import AuditLog
 from screening.infra.database import Database
@@ -72,13 +72,15 @@ def test_without_a_word_what_was_trained_is_on_trial_and_what_ships_is_approved(
     trained(settings.instance, "payments")
     standings = services.detectors.standings()
     assert {name: one.state for name, one in standings.items()} == {
-        "card": State.APPROVED,
-        "ecommerce": State.APPROVED,
-        "mine": State.TRIAL,
-        "payments": State.APPROVED,
+        "card": DetectorState.APPROVED,
+        "ecommerce": DetectorState.APPROVED,
+        "mine": DetectorState.TRIAL,
+        "payments": DetectorState.APPROVED,
     }
     assert standings["mine"].owner is None
-    assert Detectors(settings).standing("mine").state is State.TRIAL, "where states can't be read, too"
+    assert Detectors(settings).standing("mine").state is DetectorState.TRIAL, (
+        "where states can't be read, too"
+    )
 
 
 @pytest.mark.security(60)
@@ -117,7 +119,7 @@ def test_another_folder_of_the_same_name_brings_no_approval(mine: Path, services
     shutil.rmtree(mine)
     shutil.copytree(SHIPPED / "ecommerce", mine)
     standing = services.detectors.standing("mine")
-    assert (standing.state, standing.owner) == (State.TRIAL, None)
+    assert (standing.state, standing.owner) == (DetectorState.TRIAL, None)
 
 
 @pytest.mark.security(60)
@@ -128,7 +130,7 @@ def test_removed_and_trained_again_it_is_on_trial_again(
     assert login("ada").post("/detectors/mine/delete", "/upload").status_code == 303
     assert services.states.rows().keys() == {"payments"}
     trained(settings.instance, "payments")
-    assert services.detectors.standing("mine").state is State.TRIAL
+    assert services.detectors.standing("mine").state is DetectorState.TRIAL
 
 
 @pytest.mark.security(60)
@@ -217,7 +219,7 @@ def test_what_a_retired_one_has_scored_stays_readable(
 @pytest.mark.security(60)
 def test_a_name_that_was_anothers_inherits_no_trial(mine: Path, services: Services) -> None:
     assert services.detectors.standing("mine").is_known_to("ADA", decides=False)
-    services.states.part("Ada")
+    services.states.detach_owner("Ada")
     assert not services.detectors.standing("mine").is_known_to("ada", decides=False)
 
 
@@ -236,7 +238,7 @@ def test_a_manager_approves_and_retires_on_the_detectors_page_and_it_is_audited(
     page = mia.client.get("/detectors/mine").get_data(as_text=True)
     assert "Approved by mia" in page
     assert mia.post("/detectors/mine/retire", "/detectors/mine").status_code == 303
-    assert services.detectors.standing("mine").state is State.RETIRED
+    assert services.detectors.standing("mine").state is DetectorState.RETIRED
     (approved,) = audited(settings, "detector_approved")
     assert (approved["user"], approved["name"]) == ("mia", "mine")
     assert approved["fingerprint"] == services.detectors.get("mine").fingerprint
@@ -256,7 +258,7 @@ def test_one_that_may_be_guessing_says_so_and_needs_its_name_typed(
         answer = mia.post("/detectors/mine/approve", "/detectors/mine", **typed)
         assert answer.status_code == 409
         assert GUESSING in answer.get_data(as_text=True)
-    assert services.detectors.standing("mine").state is State.TRIAL
+    assert services.detectors.standing("mine").state is DetectorState.TRIAL
     assert audited(settings, "detector_approved") == []
     assert mia.post("/detectors/mine/approve", "/detectors/mine", confirm=" mine ").status_code == 303
     (line,) = audited(settings, "detector_approved")
@@ -289,7 +291,7 @@ def test_the_command_line_lists_shows_approves_and_retires(
     refused = run("approve", "mine")
     assert refused.exit_code == 1
     assert GUESSING in refused.output
-    assert services.detectors.standing("mine").state is State.TRIAL
+    assert services.detectors.standing("mine").state is DetectorState.TRIAL
     assert run("approve", "mine", "--yes").output.endswith("mine: approved\n")
     assert run("retire", "mine").output == "mine: retired\n"
     assert run("retire", "card").exit_code == 1
@@ -321,14 +323,14 @@ def test_what_an_earlier_version_trained_becomes_approved_once_and_that_is_said(
     for _ in range(2):
         app = create_app(earlier)
         services: Services = app.extensions["screening"]
-        assert services.detectors.standing("mine").state is State.APPROVED
+        assert services.detectors.standing("mine").state is DetectorState.APPROVED
         services.database.engine.dispose()
     assert caplog.text.count("Detector mine was in use before") == 1
     (line,) = audited(earlier, "detector_approved")
     assert (line["user"], line["name"]) == ("upgrade", "mine")
     trained(earlier.instance, "ecommerce", "newer")
     services = create_app(earlier).extensions["screening"]
-    assert services.detectors.standing("newer").state is State.TRIAL
+    assert services.detectors.standing("newer").state is DetectorState.TRIAL
     services.database.engine.dispose()
 
 
@@ -337,6 +339,6 @@ def test_a_new_database_approves_nothing(settings: Settings) -> None:
     """Beside detectors that are there: it may be the wrong one."""
     trained(settings.instance, "payments")
     services: Services = create_app(settings).extensions["screening"]
-    assert services.detectors.standing("mine").state is State.TRIAL
+    assert services.detectors.standing("mine").state is DetectorState.TRIAL
     assert not DetectorStates(services.database).to_adopt()
     services.database.engine.dispose()

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from sqlalchemy import select
 
-from screening.review.tables import Case, Item
+from screening.review.tables import Case, CaseItem
 from screening.settings import Settings
 from screening.web.services import Services
 from screening.worker.loop import Worker
@@ -22,7 +22,9 @@ from tests.web.test_review import do, flags, opened, taken
 
 def items(services: Services, case: int) -> list[str]:
     with services.database.read() as session:
-        return list(session.scalars(select(Item.id).where(Item.case_id == case).order_by(Item.id)))
+        return list(
+            session.scalars(select(CaseItem.id).where(CaseItem.case_id == case).order_by(CaseItem.id))
+        )
 
 
 def read(services: Services, case: int) -> Case:

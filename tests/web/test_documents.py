@@ -23,10 +23,17 @@ from screening.infra.audit.log import AuditLog
 from screening.infra.job_queue import DONE, now
 from screening.infra.job_runner import Runner
 from screening.infra.wake_signal import Signals
-from screening.ledger.filters import Filter
+from screening.ledger.filters import DecisionFilter
 from screening.reports import period_workbook
 from screening.reports.document_job import DocumentJob
-from screening.reports.documents import CANCELLED, MOST_OPEN, WAITING, Document, DocumentFolder, What
+from screening.reports.documents import (
+    CANCELLED,
+    MOST_OPEN,
+    WAITING,
+    Document,
+    DocumentFolder,
+    DocumentSubject,
+)
 from screening.reports.schedules import Schedules
 from screening.settings import Settings
 from screening.web.services import Services
@@ -107,7 +114,7 @@ def test_the_workbook_of_a_screening_has_every_row_as_the_file_has_it(
     lines[4] = ",".join(cells)
     location = ana.upload("\n".join(lines).encode(), "märz.csv", set_aside="1").headers["Location"]
     screening = location.split("/")[2]
-    until(lambda: services.history.state(screening) == DONE)
+    until(lambda: services.screenings.state(screening) == DONE)
     document = made(ana, services, what="screening", screening=screening)
     until(lambda: f"/reports/documents/{document}" in told(services, "ana"))
     found = sheets(ana, document)
@@ -137,7 +144,7 @@ def test_the_workbook_of_a_screening_has_every_row_as_the_file_has_it(
     }
     assert (4, "TX_AMOUNT", "=1+1") in [each[:3] for each in found["Cleaning"][1:]]
     summary = dict(found["Summary"])
-    kept = services.history.get(screening)
+    kept = services.screenings.get(screening)
     assert kept is not None
     assert summary["File SHA-256"] == kept.sha256
     assert summary["Unreadable (not scored)"] == 1
@@ -156,12 +163,12 @@ def test_an_hour_of_too_many_rows_is_cut_by_the_second(
     sent(login("ana"), services, PAYMENTS)
     monkeypatch.setattr(period_workbook, "PART_ROWS", 2)
     ask = services.ledger.questions
-    parts = list(period_workbook.cut(ask, Filter(end=datetime(2025, 1, 3, tzinfo=UTC))))
+    parts = list(period_workbook.cut(ask, DecisionFilter(end=datetime(2025, 1, 3, tzinfo=UTC))))
     starts, ends = ([getattr(part.chosen, name) for part in parts] for name in ("start", "end"))
     assert all(end <= start for end, start in zip(ends, starts[1:], strict=False))
     assert max(part.rows for part in parts) == 2, "no two of them are of one second"
     assert len({start.hour for start in starts}) * 2 < len(parts)
-    (all_of_them,) = ask.summary(Filter(end=datetime(2025, 1, 3, tzinfo=UTC))).rows
+    (all_of_them,) = ask.summary(DecisionFilter(end=datetime(2025, 1, 3, tzinfo=UTC))).rows
     assert sum(part.rows for part in parts) == all_of_them["transactions"]
     (some,) = ask.summary(parts[1].chosen).rows
     assert some["transactions"] == parts[1].rows
@@ -327,7 +334,9 @@ def test_a_new_account_of_the_same_name_gets_no_document_of_the_earlier_one(
 
 def test_titles_say_what_a_document_is_about() -> None:
     start = now().replace(year=2026, month=2, day=1)
-    day = Document(what=What.PERIOD, start=start, end=start + timedelta(days=1), filename="", owner="ana")
+    day = Document(
+        what=DocumentSubject.PERIOD, start=start, end=start + timedelta(days=1), filename="", owner="ana"
+    )
     assert day.title == "Decisions 2026-02-01"
     day.end = start + timedelta(days=28)
     assert day.title == "Decisions 2026-02-01 to 2026-02-28"

@@ -14,8 +14,8 @@ import pytest
 
 from screening.explore.overview import overview
 from screening.explore.who import who_of
-from screening.uploads.results import Outcome
-from screening.uploads.upload_folder import Folder
+from screening.uploads.results import ScreeningOutcome
+from screening.uploads.upload_folder import UploadFolder
 from screening.web.services import Services
 from screening.web.views.decisions import level_of
 from screening.web.views.formatting import times
@@ -189,7 +189,7 @@ def test_reasons_have_bars_as_long_as_their_part_in_the_probability(
 ) -> None:
     ana = login("ana")
     screening = sent(ana, services, PAYMENTS)
-    found = Outcome(Folder(services.settings.instance, screening), 0.8)
+    found = ScreeningOutcome(UploadFolder(services.settings.instance, screening), 0.8)
     assert found.effects.keys() == found.reasons.keys()
     row, effects = max(found.effects.items(), key=lambda each: len(each[1]))
     text = page(ana, f"/results/{screening}/rows/{row + 1}")

@@ -12,7 +12,7 @@ from flask import Flask
 
 from screening.infra.audit.log import AuditLog
 from screening.settings import Settings
-from screening.uploads.upload_folder import Folder
+from screening.uploads.upload_folder import UploadFolder
 from screening.web.services import Services
 from screening.worker.loop import Worker
 from tests.conftest import Person
@@ -115,9 +115,9 @@ def test_one_click_has_the_kept_file_scored_by_the_other_detector_and_comes_back
     assert back.status_code == 303
     assert back.location.startswith("/explore/flips?")
     assert "other_threshold=0.5" in back.location
-    kept = services.history.get(first)
+    kept = services.screenings.get(first)
     assert kept is not None
-    twin = services.history.twin(kept, "second")
+    twin = services.screenings.twin(kept, "second")
     assert twin is not None
     assert (twin.sha256, twin.filename, twin.owner) == (kept.sha256, kept.filename, "ana")
     wait_until_entered(services, twin.id)
@@ -125,7 +125,7 @@ def test_one_click_has_the_kept_file_scored_by_the_other_detector_and_comes_back
     assert "second has scored the same file, too" in text
     assert FLIPS.search(text)
     assert chances(ana, twin.id) != chances(ana, first)
-    input_of = [Folder(settings.instance, one).input.read_bytes() for one in (first, twin.id)]
+    input_of = [UploadFolder(settings.instance, one).input.read_bytes() for one in (first, twin.id)]
     assert input_of[0] == input_of[1]
     told = [json.loads(line) for line in AuditLog(settings.instance).path.read_text().splitlines()]
     (event,) = [one for one in told if one["event"] == "screened_again"]
@@ -138,7 +138,7 @@ def test_while_it_is_scored_nobody_asks_twice_and_a_file_that_is_gone_is_said(
     ana = login("ana")
     second_detector(settings.instance, "ecommerce")
     services.detectors.approve("second", "mia", confirmed=True)
-    working = Worker(settings, services.history, services.detectors)
+    working = Worker(settings, services.screenings, services.detectors)
     thread = threading.Thread(target=working.loop)
     thread.start()
     try:
@@ -156,7 +156,7 @@ def test_while_it_is_scored_nobody_asks_twice_and_a_file_that_is_gone_is_said(
     again = ana.post("/explore/flips/screen", address, **given)
     assert again.status_code == 409
     assert "second scores this file just now" in again.text
-    Folder(settings.instance, first).input.unlink()
+    UploadFolder(settings.instance, first).input.unlink()
     other = f"/explore/flips?screening={first}&other=payments"
     assert "The file isn't kept any more" in words(page(ana, other, 409))
     assert ana.post("/explore/flips/screen", other, screening=first, other="payments").status_code == 409

@@ -21,10 +21,10 @@ from screening.accounts import key_text
 from screening.accounts.api_keys import MOST_BURST, MOST_PER_MINUTE
 from screening.accounts.users_text import Account
 from screening.detectors.detector import Detector
-from screening.detectors.states import State
+from screening.detectors.states import DetectorState
 from screening.features import PastIndex
-from screening.ledger.history import Context, Recollections
-from screening.ledger.tables import Answered, TailRow
+from screening.ledger.history import DetectorHistory, HistoryCache
+from screening.ledger.tables import IdempotentAnswer, TailRow
 from screening.settings import ROOT
 from screening.web.api import deciding
 from screening.web.app_factory import create_front
@@ -346,7 +346,11 @@ def test_a_disabled_owner_is_refused_alike(desk: Desk, services: Services) -> No
 def test_what_a_detector_is_said_to_be_counts_at_once_both_ways(desk: Desk, services: Services) -> None:
     row, detectors = sample("ecommerce")[0], services.detectors
     mark = detectors.get("ecommerce").fingerprint
-    expected = {State.TRIAL: (200, 404), State.RETIRED: (409, 409), State.APPROVED: (200, 200)}
+    expected = {
+        DetectorState.TRIAL: (200, 404),
+        DetectorState.RETIRED: (409, 409),
+        DetectorState.APPROVED: (200, 200),
+    }
     for state, statuses in expected.items():
         services.states.say("ecommerce", mark, state, "mia", None)
         for key, status in zip((desk.mia, desk.ana), statuses, strict=True):
@@ -357,7 +361,7 @@ def test_what_a_detector_is_said_to_be_counts_at_once_both_ways(desk: Desk, serv
             desk.forget()
             assert lean == flask
             assert lean[0] == status
-            assert (b"on trial" in lean[2]) == (state is State.TRIAL and status == 200)
+            assert (b"on trial" in lean[2]) == (state is DetectorState.TRIAL and status == 200)
 
 
 def test_a_request_is_repeated_whichever_way_it_came(desk: Desk, services: Services) -> None:
@@ -373,7 +377,7 @@ def test_a_request_is_repeated_whichever_way_it_came(desk: Desk, services: Servi
     assert heard[0].body != first.body
     assert desk.rows() == 2
     with services.ledger.tables.read() as session:
-        assert set(session.scalars(select(Answered.key))) == {"a", "b"}
+        assert set(session.scalars(select(IdempotentAnswer.key))) == {"a", "b"}
 
 
 @pytest.mark.parametrize(
@@ -416,13 +420,13 @@ def test_too_much_at_once_is_told_to_come_back(desk: Desk, monkeypatch: pytest.M
 
 
 def test_a_slow_detector_holds_up_nobody_else(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    go_on, usual_way = threading.Event(), Recollections.of
+    go_on, usual_way = threading.Event(), HistoryCache.of
 
-    def slowly(self: Recollections, detector: Detector, context: Context) -> PastIndex | None:
+    def slowly(self: HistoryCache, detector: Detector, context: DetectorHistory) -> PastIndex | None:
         assert go_on.wait(30)
         return usual_way(self, detector, context)
 
-    monkeypatch.setattr(Recollections, "of", slowly)
+    monkeypatch.setattr(HistoryCache, "of", slowly)
     named = desk.told({"transaction": sample("payments")[0], "detector": "payments"})
     answered: list[int] = []
     thread = threading.Thread(target=lambda: answered.append(desk.lean(named).status))

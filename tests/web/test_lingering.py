@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from screening.web.http import arriving
-from screening.web.http.arriving import Arriving, Message
+from screening.web.http.arriving import ArrivingBody, Message
 
 
 class Clock:
@@ -38,7 +38,7 @@ def linger(seconds_before: Callable[[int], float], *, pieces: int) -> tuple[int,
 
     async def scenario() -> None:
         asyncio.get_running_loop().time = lambda: clock.now  # type: ignore[method-assign]
-        await Arriving(receive).discard()
+        await ArrivingBody(receive).discard()
 
     asyncio.run(scenario())
     return read, clock.now

@@ -14,8 +14,8 @@ from flask import Flask
 
 from screening.reports.model_pack import MISSING, blocks_of, model_pack
 from screening.reports.model_record import ModelRecord, record_of
-from screening.reports.typeset import Block, Chart, Heading, Table, Text, accessible_pdf
-from screening.scoring.thresholds import Limits
+from screening.reports.typeset import Block, Chart, Heading, Paragraph, TypesetTable, accessible_pdf
+from screening.scoring.thresholds import Thresholds
 from screening.settings import Settings
 from screening.web.services import Services
 from screening.worker.loop import Worker
@@ -99,12 +99,12 @@ def test_a_detector_without_a_card_is_said_to_have_none(services: Services, sett
         decisions={},
         promotions=(),
         events=(),
-        limits=Limits(0.8),
+        limits=Thresholds(0.8),
     )
     blocks = list(blocks_of(bare))
     said = " ".join(str(block) for block in blocks)
     assert "A card: neither training data nor tests nor calibration are known." in said
-    assert not [block for block in blocks if isinstance(block, Table | Chart)]
+    assert not [block for block in blocks if isinstance(block, TypesetTable | Chart)]
     assert model_pack(bare, author="ada", made=NOW).startswith(b"%PDF")
 
 
@@ -115,7 +115,7 @@ def fields(thing: Any) -> dict[str, Any]:
 @needs_poppler
 def test_no_text_is_read_as_markup(tmp_path: Path) -> None:
     odd = ['#panic("no")', "*strong* $x$ <label> @ref", "= no head", "a\\b `raw` ~ -- Łódź 日本"]
-    blocks: list[Block] = [Heading("#let x = 1"), Text(odd[0]), Table(odd[1], odd, [odd, odd])]
+    blocks: list[Block] = [Heading("#let x = 1"), Paragraph(odd[0]), TypesetTable(odd[1], odd, [odd, odd])]
     text = text_of(accessible_pdf("*Title* #x", "ada", blocks, NOW), tmp_path)
     flat = " ".join(text.split())
     for said in ("*Title* #x", "#let x = 1", odd[0], odd[1], "Łódź ��"):

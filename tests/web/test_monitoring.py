@@ -17,8 +17,8 @@ from screening.ledger.queries.day_counts import DayCounts
 from screening.ledger.tables import FileCounts
 from screening.monitoring import findings
 from screening.monitoring.alerts import Alerts, Breach
-from screening.monitoring.comparison import Comparison
-from screening.monitoring.findings import Compared, Found, Window
+from screening.monitoring.comparison import DetectorComparison
+from screening.monitoring.findings import ComparedColumn, DetectorFindings, DriftWindow
 from screening.scoring.bins import SCORE_EDGES
 from screening.settings import Settings
 from screening.web.services import Services
@@ -37,9 +37,9 @@ def seen(person: Person, query: str = "") -> str:
     return html.unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", text))).replace("\xa0", " ")
 
 
-def made(detector: str = "card", **changes: Any) -> Found:
+def made(detector: str = "card", **changes: Any) -> DetectorFindings:
     shares = [1 / BINS] * BINS
-    score = Compared(
+    score = ComparedColumn(
         name=findings.SCORE,
         edges=list(SCORE_EDGES),
         then=shares,
@@ -49,12 +49,12 @@ def made(detector: str = "card", **changes: Any) -> Found:
         psi=0.02,
         ks=0.01,
     )
-    moved = Compared(
+    moved = ComparedColumn(
         name="V4", edges=[0.0, 1.0], then=[0.5, 0.3, 0.2, 0.0], now=[0.1, 0.1, 0.8, 0.0], rows=5_000, needed=300,
         psi=0.9, ks=0.6,
     )  # fmt: skip
-    few = Compared(name="V5", edges=[], then=[1.0, 0.0], now=[1.0, 0.0], rows=120, needed=300)
-    week = Window(
+    few = ComparedColumn(name="V5", edges=[], then=[1.0, 0.0], now=[1.0, 0.0], rows=120, needed=300)
+    week = DriftWindow(
         days=7,
         rows={"api": 4_000, "file": 1_000},
         covered=4_000,
@@ -62,7 +62,7 @@ def made(detector: str = "card", **changes: Any) -> Found:
         score=score,
         columns=[moved, few],
     )
-    day = Window(days=1, rows={}, covered=0, looked_at=0)
+    day = DriftWindow(days=1, rows={}, covered=0, looked_at=0)
     old = DayCounts(
         day=TODAY - 40, source="api", rows=900, flagged=50, caught=30, false_alarms=10, missed=15, passed=100
     )
@@ -82,7 +82,7 @@ def made(detector: str = "card", **changes: Any) -> Found:
         "delay_from": "assumed",
         "delay_labels": 3,
     }
-    return Found(**{**given, **changes})
+    return DetectorFindings(**{**given, **changes})
 
 
 @pytest.fixture
@@ -124,7 +124,7 @@ def test_a_file_is_counted_when_it_is_screened_and_compared_by_the_worker(
     with services.ledger.tables.read() as session:
         kept = session.query(FileCounts).one()
         assert (kept.detector, kept.rows) == ("card", len(moved))
-    Comparison(settings, services.database, services.ledger, services.detectors).step()
+    DetectorComparison(settings, services.database, services.ledger, services.detectors).step()
     text = seen(login("mia"))
     assert f"{len(moved):,} from files" in text
     assert re.search(r"V4 \d\.\d{3} a large change", text)
@@ -221,7 +221,9 @@ def test_charts_hold_each_share_once_within_their_frame() -> None:
         ([0.0] * BINS,) * 2,
     ):
         chart = monitoring_charts.scores(
-            Compared(name="s", edges=list(SCORE_EDGES), then=list(then), now=list(now), rows=1, needed=1)
+            ComparedColumn(
+                name="s", edges=list(SCORE_EDGES), then=list(then), now=list(now), rows=1, needed=1
+            )
         )
         frame = chart.frame
         assert len(chart.bars) == sum(share > 0 for share in [*then, *now])

@@ -17,7 +17,7 @@ import psycopg
 import pytest
 from flask import Flask
 
-from screening.backup.moving import MOVED, Sum, names_in
+from screening.backup.moving import MOVED, TableSum, names_in
 from screening.backup.restoring import made_by_migrations
 from screening.errors import NotReady
 from screening.infra.atomic_file import locked
@@ -58,7 +58,7 @@ def sums(services: Services) -> dict[str, tuple[int, int]]:
     for database in (services.database, services.ledger.tables):
         with closing(sqlite3.connect(str(database.engine.url.database))) as file:
             for name in names_in(file):
-                total = Sum()
+                total = TableSum()
                 for row in file.execute(f'SELECT * FROM "{name}"'):
                     total.add(row)
                 found[name] = total.rows, total.hashes
@@ -98,7 +98,7 @@ def test_the_same_instance_goes_on_in_postgresql(
     assert sums(services) == was, "SQLite was changed"
     with psycopg.connect(url) as connection:
         there = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
-    # whatever was imported so far: a restoration removes these, before it makes them anew
+    # whatever was imported so far: a restoration removes these, before it makes them again
     assert {name for (name,) in there} == made_by_migrations()
     (noted,) = events(settings, "database_moved")
     assert noted["tables"] == len(was)

@@ -12,7 +12,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import select
 
-from screening.accounts.notifications import KEPT, Notifications, Read
+from screening.accounts.notifications import KEPT, Notifications, ReadMark
 from screening.accounts.users_text import Account
 from screening.infra.audit.log import AuditLog
 from screening.infra.job_queue import now
@@ -106,7 +106,7 @@ def test_old_notifications_are_forgotten_with_who_read_them(
     services.notifications.tell("job", "new", "/", to="ana")
     assert words(services, "ana", "analyst") == ["new"]
     with services.database.read() as session:
-        assert session.scalars(select(Read)).all() == []
+        assert session.scalars(select(ReadMark)).all() == []
 
 
 @pytest.mark.security(13)

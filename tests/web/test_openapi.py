@@ -12,7 +12,7 @@ from flask import Flask
 from jsonschema import Draft202012Validator
 
 from screening.accounts.api_keys import SCOPES
-from screening.detectors.states import State
+from screening.detectors.states import DetectorState
 from screening.ledger.fields import FIELDS
 from screening.settings import ROOT
 from screening.transactions import json_schema
@@ -205,7 +205,7 @@ def test_whoever_is_let_in_may_read_it_and_sees_their_detectors(
 ) -> None:
     assert app.test_client().get("/openapi.json").status_code == 401
     mark = services.detectors.get("ecommerce").fingerprint
-    services.states.say("ecommerce", mark, State.TRIAL, "mia", None)
+    services.states.say("ecommerce", mark, DetectorState.TRIAL, "mia", None)
     ana, mia = login("ana"), login("mia")
     for key in [made(services, scope, owner="ana") for scope in SCOPES]:
         seen = ask(app, key, "/openapi.json")

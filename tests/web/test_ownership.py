@@ -34,7 +34,7 @@ def test_a_name_that_the_operator_writes_in_other_letters_keeps_its_screenings(
     page = before.client.get("/results").get_data(as_text=True)
     assert location in page
     assert later in page
-    assert services.history.count("aNa") == 2
+    assert services.screenings.count("aNa") == 2
 
 
 @pytest.mark.security(13)
@@ -78,8 +78,8 @@ def test_who_signs_up_with_a_name_that_was_anothers_gets_nothing_of_theirs(
         file.write_text("".join(kept))
         somebody = Person(app, name.lower()).sign_up().log_in()
         assert somebody.client.get(location).status_code == 404
-        assert services.history.count(name.lower()) == services.history.count(name) == 0
-        assert location.rsplit("/", 1)[1] in services.history.ids()
+        assert services.screenings.count(name.lower()) == services.screenings.count(name) == 0
+        assert location.rsplit("/", 1)[1] in services.screenings.ids()
         assert _decisions(somebody) == []
         assert somebody.client.get(f"/transactions/{decided}").status_code == 404
         own = _decide(somebody)

@@ -104,7 +104,7 @@ def test_single_transactions_follow_the_policy(
     assert asked(ada) == before, "another one's rows move nothing"
     assert asked(ana) != before
     detector = services.detectors.get("payments")
-    services.history.let_count(location.rsplit("/", 1)[1], [detector.fingerprint], "mia", for_all=True)
+    services.screenings.let_count(location.rsplit("/", 1)[1], [detector.fingerprint], "mia", for_all=True)
     assert asked(ada) == asked(ana)
 
 
@@ -189,16 +189,16 @@ def test_the_upload_page_says_whose_files_count(
 def test_the_list_has_pages(login: Callable[[str], Person], services: Services) -> None:
     from sqlalchemy import update
 
-    from screening.uploads.screenings import DONE, Request, Screening, new_id
+    from screening.uploads.screenings import DONE, Screening, UploadRequest, new_id
 
     fingerprint = services.detectors.get("payments").fingerprint
-    wish = Request(
+    wish = UploadRequest(
         owner="ana", filename="a.csv", kind="csv", detector=None, set_aside_bad=False, threshold=0.8
     )
     for number in range(60):
         made = new_id()
-        services.history.begin(made, replace(wish, filename=f"file {number}.csv"))
-        services.history.received(made, 10, "00")
+        services.screenings.begin(made, replace(wish, filename=f"file {number}.csv"))
+        services.screenings.received(made, 10, "00")
         with services.database.write() as session:
             done = {"state": DONE, "fingerprint": fingerprint, "rows": 1}
             session.execute(update(Screening).where(Screening.id == made).values(done))

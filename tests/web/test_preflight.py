@@ -47,9 +47,9 @@ def checked(person: Person, file: bytes, **fields: str) -> tuple[str, dict[str, 
 
 def settled(services: Services, screening_id: str, seconds: float = 30.0) -> str | None:
     deadline = time.monotonic() + seconds
-    while services.history.state(screening_id) in OPEN_STATES and time.monotonic() < deadline:
+    while services.screenings.state(screening_id) in OPEN_STATES and time.monotonic() < deadline:
         time.sleep(0.01)
-    return services.history.state(screening_id)
+    return services.screenings.state(screening_id)
 
 
 def scores(person: Person, screening_id: str) -> pd.Series:
@@ -315,7 +315,7 @@ def test_bad_rows_must_be_set_aside_aloud_before_a_checked_file_is_scored(
     assert refused.status_code == 400
     assert "Tick that they are to be set aside" in refused.get_data(as_text=True)
     screening_id = location.split("/")[2]
-    assert services.history.state(screening_id) == CHECKED, "and the check is still there"
+    assert services.screenings.state(screening_id) == CHECKED, "and the check is still there"
     assert analyst.post(location, location, set_aside="1").status_code == 303
     assert settled(services, screening_id) == DONE
     assert np.isnan(scores(analyst, screening_id)[4])
@@ -346,7 +346,7 @@ def test_the_list_shows_what_was_checked_and_leads_to_it(
     assert analyst.client.get(f"{result}.json").get_json()["state"] == "checked"
     assert analyst.client.get(f"{result}/scores.csv").status_code == 409
     assert analyst.post(f"{result}/delete", location).status_code == 303
-    assert services.history.count("ana") == 0
+    assert services.screenings.count("ana") == 0
     assert list((services.settings.instance / "screenings").glob("*")) == []
 
 
@@ -361,7 +361,7 @@ def test_somebody_elses_check_does_not_exist(
         assert other.client.get(location, headers=JSON).status_code == 404
         assert other.client.get(location.replace("/check", "/rejected.csv")).status_code == 404
         assert other.post(location, "/upload").status_code == 404
-    assert services.history.state(location.split("/")[2]) == CHECKED
+    assert services.screenings.state(location.split("/")[2]) == CHECKED
 
 
 def test_a_program_sends_reads_and_goes_on(
@@ -391,7 +391,7 @@ def test_a_file_that_cannot_be_read_is_refused_as_ever(
 ) -> None:
     assert analyst.upload(b"Time,V1\n1,2\n", check="1").status_code == 400
     assert analyst.upload(sample + b"1,2\n", check="1").status_code == 400
-    assert services.history.count("ana") == 0
+    assert services.screenings.count("ana") == 0
     assert list((services.settings.instance / "screenings").glob("*")) == []
 
 
@@ -416,8 +416,8 @@ def test_columns_are_mapped_checked_and_mapped_again(
     assert f'href="{link}"' in check
     again = fields_of(analyst.client.get(link).get_data(as_text=True))
     assert (again["column-0"], again["column-1"]) == ("V1", "Seconds"), "as it was said"
-    mended = {**sent, "column-0": "Seconds", "column-1": "V1"}
-    assert analyst.client.post(link, data=mended).status_code == 303
+    fixed = {**sent, "column-0": "Seconds", "column-1": "V1"}
+    assert analyst.client.post(link, data=fixed).status_code == 303
     assert settled(services, screening_id) == CHECKED
     location = f"/results/{screening_id}/check"
     assert analyst.client.get(location, headers=JSON).get_json()["mapping"]["Time"] == "Seconds"

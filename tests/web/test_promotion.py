@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from screening.detectors.registry import Detectors
-from screening.detectors.states import DetectorStates, State
+from screening.detectors.states import DetectorState, DetectorStates
 from screening.errors import ColumnsMissing, Conflict
 from screening.infra.database import Database
 from screening.settings import ROOT, Settings
@@ -97,7 +97,7 @@ def test_a_files_header_chooses_it_in_the_place_of_the_other(
     def screened(content: bytes) -> str | None:
         answer = ana.upload(content)
         assert answer.status_code == 303, answer.get_data(as_text=True)
-        found = services.history.get(answer.headers["Location"].split("/")[2])
+        found = services.screenings.get(answer.headers["Location"].split("/")[2])
         assert found is not None
         return found.detector
 
@@ -164,7 +164,7 @@ def test_a_manager_promotes_what_was_compared_and_takes_it_back(
     answer = mia.post("/shadow", "/shadow", first="payments", shadow="second")
     assert answer.status_code == 303
     place = answer.headers["Location"]
-    desk = ShadowDesk(services.detectors, services.ledger, services.history)
+    desk = ShadowDesk(services.detectors, services.ledger, services.screenings)
     run = services.detectors.shadows.running()["payments"]
     assert mia.post("/shadow", "/shadow", first="payments", shadow="second").status_code == 409
     upload(mia, services, as_csv(payments()), "payments")
@@ -176,7 +176,7 @@ def test_a_manager_promotes_what_was_compared_and_takes_it_back(
     assert services.detectors.choose(HEADER).name == "payments"
     assert mia.post(f"{place}/promote", place, confirm="yes").status_code == 303
     assert services.detectors.choose(HEADER).name == "second"
-    assert services.detectors.standing("second").state is State.APPROVED
+    assert services.detectors.standing("second").state is DetectorState.APPROVED
     assert not services.detectors.shadows.get(run.id).runs
     listed = mia.client.get("/shadow").get_data(as_text=True)
     assert "Take back" in listed

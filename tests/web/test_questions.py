@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
-from screening.ledger.history import Context
+from screening.ledger.history import DetectorHistory
 from screening.web.services import Services
 from screening.worker.loop import Worker
 from tests.conftest import Person
@@ -57,7 +57,7 @@ def test_one_answer_after_the_other_and_a_check_stays_a_check(
         assert f'name="{option}"' in page
         analyst.client.post(link, data={"csrf_token": analyst.token(link), option: value})
         done(services, screening_id)
-    screening = services.history.get(screening_id)
+    screening = services.screenings.get(screening_id)
     assert screening is not None
     assert screening.state == "checked"
     assert screening.answers == {"dates": "dmy", "sign": "turn"}
@@ -71,7 +71,7 @@ def test_what_is_no_answer_is_refused_and_the_file_waits(
     answer = analyst.client.post(link, data={"csrf_token": analyst.token(link), "sign": value})
     assert answer.status_code == 400
     assert "Choose one of the readings" in answer.get_data(as_text=True)
-    assert services.history.state(link.split("/")[2]) == "failed"
+    assert services.screenings.state(link.split("/")[2]) == "failed"
 
 
 @pytest.mark.security(17)
@@ -88,7 +88,7 @@ def test_nothing_is_remembered_of_a_file_that_waits_for_an_answer(
 ) -> None:
     asked(analyst, NEGATIVE)
     detector = services.detectors.get("payments")
-    assert Context(services.settings.instance, detector, counting=None).past() is None
+    assert DetectorHistory(services.settings.instance, detector, counting=None).past() is None
 
 
 def test_a_program_is_told_what_it_can_answer(analyst: Person, worker: Worker) -> None:

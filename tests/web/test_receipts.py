@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from screening.ledger.filters import Filter
+from screening.ledger.filters import DecisionFilter
 from screening.rules.lists import RuleLists
 from screening.rules.store import RuleStore
 from screening.rules.tables import RuleState
@@ -51,7 +51,7 @@ def test_a_decision_has_the_hashes_of_all_that_made_it_and_scores_the_same_again
     receipt = asked(ana, f"/transactions/{row}/receipt")
     assert receipt["net"] == digest((ECOMMERCE / "model.h5").read_bytes())
     assert receipt["vectorizer"] == digest((ECOMMERCE / "vectorizer.pkl").read_bytes())
-    kept = services.ledger.questions.ask("SELECT values FROM chosen ORDER BY number", Filter()).rows
+    kept = services.ledger.questions.ask("SELECT values FROM chosen ORDER BY number", DecisionFilter()).rows
     assert receipt["input"] == digest(kept[2]["values"].encode())
     assert receipt["rules"] is None
     assert receipt["segment"] is None

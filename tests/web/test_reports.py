@@ -1,4 +1,4 @@
-"""Reports as PDF and workbook: what stands in them is what the files say, read as a person's programs read them."""
+"""Reports as PDF and workbook: what appears in them is what the files say, read as a person's programs read them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import openpyxl
 import pytest
 from flask import Flask
 
-from screening.reports.typeset import Block, Heading, Table, accessible_pdf
+from screening.reports.typeset import Block, Heading, TypesetTable, accessible_pdf
 from screening.web.services import Services
 from screening.worker.loop import Worker
 from tests.conftest import Person
@@ -56,7 +56,7 @@ def test_the_report_of_a_screening_says_what_was_flagged_by_what(
     rows = scored(ana, screening)
     flagged = [(at, row) for at, row in enumerate(rows, 1) if row["flagged"] == "true"]
     text = text_of(got(ana, f"/results/{screening}/report.pdf", PDF), tmp_path)
-    kept = services.history.get(screening)
+    kept = services.screenings.get(screening)
     assert kept is not None
     assert kept.sha256 is not None
     assert kept.fingerprint is not None
@@ -151,7 +151,7 @@ def test_a_long_word_goes_on_in_the_next_line_of_its_cell_without_signs_that_it_
     long = "0123456789abcdef" * 8
     blocks: list[Block] = [
         Heading("Rows"),
-        Table("Ids", ["Id", "Other"], [[long, "other"], ["é" * 30, long]]),
+        TypesetTable("Ids", ["Id", "Other"], [[long, "other"], ["é" * 30, long]]),
     ]
     text = text_of(accessible_pdf("Ids", "ada", blocks, datetime(2026, 3, 4, tzinfo=UTC)), tmp_path)
     letters = "".join(text.split())

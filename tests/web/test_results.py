@@ -78,7 +78,7 @@ def test_an_entry_whose_files_are_gone_says_so_and_can_be_deleted(
     assert as_json.status_code == 404
     assert as_json.mimetype == "application/problem+json"
     assert analyst.post(f"/results/{screening_id}/delete", "/upload").status_code == 303
-    assert services.history.state(screening_id) is None
+    assert services.screenings.state(screening_id) is None
 
 
 def test_the_pages_say_how_long_a_screening_is_kept(app_with: Callable[..., Flask]) -> None:
@@ -96,7 +96,7 @@ def test_a_card_number_as_a_files_name_is_neither_kept_nor_shown(
     analyst: Person, worker: Worker, services: Services, settings: Settings, sample: bytes
 ) -> None:
     location = analyst.upload(sample, "4111111111111111.csv").headers["Location"]
-    kept = services.history.get(location.rpartition("/")[2])
+    kept = services.screenings.get(location.rpartition("/")[2])
     assert kept is not None
     assert kept.filename == "[digits].csv"
     for page in (location, "/results", f"{location}/scores.csv"):

@@ -11,7 +11,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import func, select
 
-from screening.review.tables import Case, Item
+from screening.review.tables import Case, CaseItem
 from screening.web.services import Services
 from screening.worker.loop import Worker
 from tests.conftest import Person
@@ -25,7 +25,7 @@ def opened(services: Services, count: int) -> list[Case]:
     deadline = time.monotonic() + 30
     while True:
         with services.database.read() as session:
-            found = session.scalar(select(func.count()).select_from(Item)) or 0
+            found = session.scalar(select(func.count()).select_from(CaseItem)) or 0
             if found >= count:
                 assert found == count
                 return list(session.scalars(select(Case).order_by(Case.loss.desc(), Case.id.desc())))
@@ -53,7 +53,7 @@ def taken(person: Person) -> int:
 def labels(person: Person, services: Services, number: int) -> set[str | None]:
     """What the data API says of the transactions of a case."""
     with services.database.read() as session:
-        ids = session.scalars(select(Item.id).where(Item.case_id == number)).all()
+        ids = session.scalars(select(CaseItem.id).where(CaseItem.case_id == number)).all()
     return {asked(person, f"/transactions/{each}")["label"] for each in ids}
 
 
@@ -245,20 +245,20 @@ def test_filters_and_orders_stand_in_the_address(
 def test_flags_of_the_api_become_cases_with_what_a_rule_raised(
     login: Callable[[str], Person], worker: Worker, services: Services
 ) -> None:
-    from screening.rules.store import Draft, RuleStore
+    from screening.rules.store import RuleDraft, RuleStore
     from screening.rules.tables import RuleState
 
     ana = login("ana")
     store = RuleStore(services.database, services.detectors)
     rule = store.add(
-        Draft(name="Look at it", condition="amount > 0", effect="raise", detector="ecommerce"), "mia"
+        RuleDraft(name="Look at it", condition="amount > 0", effect="raise", detector="ecommerce"), "mia"
     )
     store.set_state(rule.id, RuleState.ACTIVE, "mia", seen=1)
     answers = detect(ana, shop(40))
     services.ledger.sealing.seal()
     cases = opened(services, 40)
     with services.database.read() as session:
-        items = {item.id: item for item in session.scalars(select(Item))}
+        items = {item.id: item for item in session.scalars(select(CaseItem))}
     for answer in answers:
         item = items[answer["id"]]
         assert item.flagged == answer["fraud"]

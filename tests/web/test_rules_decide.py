@@ -15,16 +15,16 @@ import pytest
 from flask import Flask
 from sqlalchemy import select
 
-from screening.ledger.filters import Filter
+from screening.ledger.filters import DecisionFilter
 from screening.rules.hits import hits
 from screening.rules.lists import RuleLists
-from screening.rules.store import Draft, RuleStore, changing
+from screening.rules.store import RuleDraft, RuleStore, changing
 from screening.rules.tables import Rule, RuleState
 from screening.rules.trying import Trials
 from screening.settings import Settings
 from screening.uploads.questions.card_tokens import tokens_of
-from screening.uploads.results import Outcome
-from screening.uploads.upload_folder import Folder
+from screening.uploads.results import ScreeningOutcome
+from screening.uploads.upload_folder import UploadFolder
 from screening.web.services import Services
 from screening.worker.loop import Worker
 from tests.conftest import Person
@@ -55,7 +55,7 @@ def lists(services: Services, settings: Settings) -> RuleLists:
 def switch_on(rules: RuleStore, state: RuleState = RuleState.ACTIVE, detector: str = "ecommerce") -> None:
     for name, (condition, effect, kind) in RULES.items():
         made = rules.add(
-            Draft(
+            RuleDraft(
                 name=name, condition=condition, effect=effect, fraud_type=kind, detector=detector, note="why"
             ),
             "mia",
@@ -76,7 +76,7 @@ def rows_of(services: Services, source: str) -> list[dict[str, Any]]:
         '"n:count(device, 1d)" AS count, "t:sex" AS sex, "n:age" AS age FROM chosen ORDER BY number'
     )
     facts = ["l:shadow rules", "n:since(signup_time)", "n:count(device, 1d)", "t:sex", "n:age"]
-    return services.ledger.questions.ask(query, Filter(source=source), facts=facts).rows
+    return services.ledger.questions.ask(query, DecisionFilter(source=source), facts=facts).rows
 
 
 def test_a_file_the_api_and_the_command_line_decide_the_same(
@@ -115,8 +115,8 @@ def test_a_file_the_api_and_the_command_line_decide_the_same(
     threshold = services.settings.threshold
     trial = ana.client.get(f"/results/{screening}/threshold", query_string={"threshold": threshold})
     assert trial.status_code == 200
-    folder = Folder(services.settings.instance, screening)
-    found = Outcome(folder, threshold)
+    folder = UploadFolder(services.settings.instance, screening)
+    found = ScreeningOutcome(folder, threshold)
     assert (
         found.flagged_at(threshold)
         == found.trial(threshold)["flagged"]
@@ -158,7 +158,7 @@ def test_rules_in_the_shadow_are_kept_and_change_nothing(
         assert answer["fraud"] == row["flagged"] == (was["flagged"] == "true")
     again = sent(ana, services, SHOP, "again.csv")
     query = 'SELECT flagged, probability, threshold, rules, "l:shadow rules" AS shadow FROM chosen'
-    chosen = Filter(screening=again)
+    chosen = DecisionFilter(screening=again)
     file = services.ledger.questions.ask(query, chosen, facts=["l:shadow rules"]).rows
     assert {name for row in file for name in row["shadow"] or []} == set(RULES)
     for row in file:
@@ -174,7 +174,7 @@ def test_a_rule_that_is_off_or_a_draft_is_not_asked(
     login: Callable[[str], Person], services: Services, rules: RuleStore
 ) -> None:
     ana = login("ana")
-    made = rules.add(Draft(name="All", condition="amount >= 0", effect="flag"), "mia")
+    made = rules.add(RuleDraft(name="All", condition="amount >= 0", effect="flag"), "mia")
     assert not any(answer["fraud"] for answer in detect(ana, shop(3)))
     rules.set_state(made.id, RuleState.ACTIVE, "mia")
     answers = detect(ana, shop(3))
@@ -187,7 +187,7 @@ def test_a_rule_that_is_off_or_a_draft_is_not_asked(
 def test_flagging_goes_before_silencing(login: Callable[[str], Person], rules: RuleStore) -> None:
     ana = login("ana")
     for name, effect in (("Block", "flag"), ("Allow", "silence")):
-        made = rules.add(Draft(name=name, condition="amount >= 0", effect=effect), "mia")
+        made = rules.add(RuleDraft(name=name, condition="amount >= 0", effect=effect), "mia")
         rules.set_state(made.id, RuleState.ACTIVE, "mia")
     (answer,) = detect(ana, shop(1))
     assert answer["fraud"]
@@ -199,7 +199,7 @@ def test_a_list_counts_from_the_next_decision_on(
 ) -> None:
     ana = login("ana")
     lists.make("bad", "device", "block", "", "mia")
-    made = rules.add(Draft(name="Bad", condition="device in list bad"), "mia")
+    made = rules.add(RuleDraft(name="Bad", condition="device in list bad"), "mia")
     rules.set_state(made.id, RuleState.ACTIVE, "mia")
     device = shop(1)[0]["device_id"]
     assert not detect(ana, shop(1))[0]["fraud"]
@@ -219,7 +219,7 @@ def test_without_a_rule_nothing_is_kept_for_one(login: Callable[[str], Person], 
 def test_a_set_aside_row_fulfils_no_rule(
     login: Callable[[str], Person], worker: Worker, services: Services, rules: RuleStore
 ) -> None:
-    made = rules.add(Draft(name="All", condition="true"), "mia")
+    made = rules.add(RuleDraft(name="All", condition="true"), "mia")
     rules.set_state(made.id, RuleState.ACTIVE, "mia")
     ana = login("ana")
     lines = PAYMENTS.decode().splitlines()[:6]
@@ -236,11 +236,11 @@ def test_a_column_of_many_is_kept_once_a_rule_names_it(
 ) -> None:
     ana = login("ana")
     sent(ana, services, sample, "before.csv")
-    draft = Draft(name="Low", condition="V14 < -5", detector="card")
+    draft = RuleDraft(name="Low", condition="V14 < -5", detector="card")
     rules.add(draft, "ana")
     sent(ana, services, sample, "after.csv")
     trials = Trials(rules, services.ledger.questions)
-    found = trials.one(draft, chosen=Filter(), now=datetime.now(UTC)).outcome
+    found = trials.one(draft, chosen=DecisionFilter(), now=datetime.now(UTC)).outcome
     rows = list(csv.DictReader(io.StringIO(sample.decode())))
     assert (found.rows, found.unknown) == (2 * len(rows), len(rows))
     assert found.fired.rows == sum(float(row["V14"]) < -5 for row in rows) > 0
@@ -252,7 +252,9 @@ def test_rules_follow_a_detector_that_is_promoted(
     second_detector(settings.instance, "payments", "quietnet")
     services.detectors.approve("quietnet", "mia", confirmed=True)
     for name, detector in (("Theirs", "payments"), ("Its own", "quietnet"), ("Another's", "ecommerce")):
-        made = rules.add(Draft(name=name, condition="amount > 0", effect="raise", detector=detector), "mia")
+        made = rules.add(
+            RuleDraft(name=name, condition="amount > 0", effect="raise", detector=detector), "mia"
+        )
         rules.set_state(made.id, RuleState.ACTIVE, "mia")
     second = services.detectors.get("quietnet")
     assert [rule.name for rule in services.rules.of(second).active] == ["Its own"]
@@ -265,12 +267,12 @@ def test_a_rule_that_can_not_be_used_any_more_is_told_and_stops_no_other(
 ) -> None:
     for name in ("Broken", "Sound"):
         made = rules.add(
-            Draft(name=name, condition="amount >= 0", effect="raise", detector="ecommerce"), "mia"
+            RuleDraft(name=name, condition="amount >= 0", effect="raise", detector="ecommerce"), "mia"
         )
         rules.set_state(made.id, RuleState.ACTIVE, "mia")
     with changing(services.database) as session:
         for rule in session.scalars(select(Rule).where(Rule.name == "Broken")):
-            rule.condition = "column_of_before > 1"  # as if its detector had been trained anew
+            rule.condition = "column_of_before > 1"  # as if its detector had been trained again
     mia = login("mia")
     assert [answer["rules"] for answer in detect(mia, shop(1))] == [["Sound"]]
     assert "rule Broken can't be asked of ecommerce" in caplog.text
@@ -280,7 +282,7 @@ def test_a_rule_that_can_not_be_used_any_more_is_told_and_stops_no_other(
 def test_amounts_are_compared_as_the_ledger_keeps_them_in_any_currency(
     login: Callable[[str], Person], worker: Worker, services: Services, rules: RuleStore
 ) -> None:
-    made = rules.add(Draft(name="Over", condition="amount > 30", effect="raise"), "mia")
+    made = rules.add(RuleDraft(name="Over", condition="amount > 30", effect="raise"), "mia")
     rules.set_state(made.id, RuleState.ACTIVE, "mia")
     ana, mia = login("ana"), login("mia")
     amounts = {"EUR": (30.004, 30.01), "JPY": (30.4, 30.6), "BHD": (30.0004, 30.001), "": (30.004, 30.01)}
@@ -296,7 +298,7 @@ def test_amounts_are_compared_as_the_ledger_keeps_them_in_any_currency(
     writer.writerows(given)
     file = sent(ana, services, out.getvalue().encode())
     query = "SELECT rules FROM chosen ORDER BY number"
-    rows = services.ledger.questions.ask(query, Filter(screening=file)).rows
+    rows = services.ledger.questions.ask(query, DecisionFilter(screening=file)).rows
     wanted = [[], ["Over"]] * len(amounts)
     assert [answer["rules"] for answer in answers] == wanted
     assert [row["rules"] or [] for row in rows] == wanted

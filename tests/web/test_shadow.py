@@ -18,11 +18,11 @@ from screening.ledger import sealing
 from screening.ledger.tables import ShadowScores, ShadowWaiting
 from screening.scoring.score import own_probabilities
 from screening.settings import Settings
-from screening.shadow.comparison import Interval, compare
+from screening.shadow.comparison import ShareInterval, compare
 from screening.shadow.desk import ShadowDesk
 from screening.shadow.step import ShadowStep
-from screening.uploads.results import Outcome
-from screening.uploads.upload_folder import Folder
+from screening.uploads.results import ScreeningOutcome
+from screening.uploads.upload_folder import UploadFolder
 from screening.web.services import Services
 from screening.worker.loop import Worker
 from tests.conftest import Person
@@ -72,7 +72,7 @@ def second(settings: Settings, services: Services) -> str:
 
 @pytest.fixture
 def desk(services: Services) -> ShadowDesk:
-    return ShadowDesk(services.detectors, services.ledger, services.history)
+    return ShadowDesk(services.detectors, services.ledger, services.screenings)
 
 
 def wait_for(desk: ShadowDesk, run: Any, seconds: float = 60) -> Any:
@@ -133,7 +133,7 @@ def upload(person: Person, services: Services, content: bytes, detector: str) ->
 
 
 def probabilities(services: Services, screening: str) -> np.ndarray:
-    return np.array(Outcome(Folder(services.settings.instance, screening), 0.8).probability)
+    return np.array(ScreeningOutcome(UploadFolder(services.settings.instance, screening), 0.8).probability)
 
 
 def test_it_says_what_it_would_have_said_alone(
@@ -186,7 +186,7 @@ def test_requests_that_waited_are_scored_as_if_each_had_been_scored_at_once(
     assert services.ledger.sealing.seal() == len(rows)
     assert desk.store.waiting() == len(rows)
     theirs += ask(mia, rows[:1])
-    step = ShadowStep(settings, services.detectors, services.history, services.ledger)
+    step = ShadowStep(settings, services.detectors, services.screenings, services.ledger)
     while step.step():
         pass
     found = said(desk, run)
@@ -289,7 +289,9 @@ def test_its_faults_harm_no_answer_and_are_counted(
     if fault == "is removed":
         shutil.rmtree(settings.instance / "detectors" / second)
     ask_for = broken if fault == "raises" else own_probabilities
-    step = ShadowStep(settings, services.detectors, services.history, services.ledger, probabilities=ask_for)
+    step = ShadowStep(
+        settings, services.detectors, services.screenings, services.ledger, probabilities=ask_for
+    )
     while step.step():
         pass
     standing = desk.standing(services.detectors.shadows.get(run.id))
@@ -321,11 +323,11 @@ def test_a_run_at_which_the_worker_ends_again_and_again_is_stopped(
 
     for _ in range(3):
         step = ShadowStep(
-            settings, services.detectors, services.history, services.ledger, probabilities=killed
+            settings, services.detectors, services.screenings, services.ledger, probabilities=killed
         )
         with pytest.raises(SystemExit):
             step.step()
-    ShadowStep(settings, services.detectors, services.history, services.ledger).step()
+    ShadowStep(settings, services.detectors, services.screenings, services.ledger).step()
     stopped = services.detectors.shadows.get(run.id)
     assert not stopped.runs
     assert "worker ended 3 times" in str(stopped.reason)
@@ -382,10 +384,10 @@ def test_the_comparison_counts_what_the_rows_say(
 @pytest.mark.parametrize(("count", "of", "low", "high"), [(0, 10, 0.0, 0.2775), (5, 10, 0.2366, 0.7634)])
 def test_intervals_are_wilsons(count: int, of: int, low: float, high: float) -> None:
     """Bounds as in Brown, Cai, DasGupta (2001)."""
-    found = Interval(count, of)
+    found = ShareInterval(count, of)
     assert found.low == pytest.approx(low, abs=1e-4)
     assert found.high == pytest.approx(high, abs=1e-4)
-    assert Interval(0, 0).value is None
+    assert ShareInterval(0, 0).value is None
 
 
 def test_what_there_is_no_room_for_is_counted_and_the_rest_goes_on(
@@ -405,7 +407,7 @@ def test_what_there_is_no_room_for_is_counted_and_the_rest_goes_on(
     ask(mia, rows[8:14])
     services.ledger.sealing.seal()
     ask(mia, rows[14:16])
-    step = ShadowStep(settings, services.detectors, services.history, services.ledger)
+    step = ShadowStep(settings, services.detectors, services.screenings, services.ledger)
     while step.step():
         pass
     count = desk.standing(run).count

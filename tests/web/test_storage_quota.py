@@ -12,9 +12,9 @@ import pytest
 from flask import Flask
 
 from screening.settings import Settings
-from screening.uploads.screenings import DONE, Request
+from screening.uploads.screenings import DONE, UploadRequest
 from screening.uploads.storage_quota import MEGABYTE, AccountFull, StorageQuota, Store
-from screening.uploads.upload_folder import Folder
+from screening.uploads.upload_folder import UploadFolder
 from screening.web.http import upload_stream
 from screening.web.services import Services
 from screening.worker.loop import Worker
@@ -26,7 +26,7 @@ def quota(app: Flask, services: Services, settings: Settings) -> Callable[[int],
     """Sets how many bytes an account may keep."""
 
     def set_to(most: int) -> None:
-        stores = [Store(services.history, lambda one: Folder(settings.instance, one).path)]
+        stores = [Store(services.screenings, lambda one: UploadFolder(settings.instance, one).path)]
         app.extensions["screening"] = replace(services, quota=StorageQuota(stores, most))
 
     return set_to
@@ -97,10 +97,10 @@ def test_what_counts_is_what_lies_on_the_disk(
     ana = login("ana")
     packed = gzip.compress(sample)
     location = ana.upload(packed, "a.csv.gz").headers["Location"]
-    folder = Folder(settings.instance, location.split("/")[2]).path
+    folder = UploadFolder(settings.instance, location.split("/")[2]).path
     taken = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     assert taken > len(packed) + len(sample) / 2
-    stores = [Store(services.history, lambda one: Folder(settings.instance, one).path)]
+    stores = [Store(services.screenings, lambda one: UploadFolder(settings.instance, one).path)]
     for owner in ("ana", "ANA"):
         StorageQuota(stores, taken).require(owner)
         with pytest.raises(AccountFull, match="nothing was kept"):
@@ -111,15 +111,15 @@ def test_what_counts_is_what_lies_on_the_disk(
 
 
 def test_a_file_that_grows_again_is_measured_again(services: Services, tmp_path: Path) -> None:
-    history = services.history
-    request = Request(
+    history = services.screenings
+    request = UploadRequest(
         owner="ana", filename="a.csv", kind="csv", detector=None, set_aside_bad=False, threshold=0.8
     )
     history.begin("a" * 32, request)
-    folder = Folder(tmp_path, "a" * 32)
+    folder = UploadFolder(tmp_path, "a" * 32)
     folder.create()
     folder.arriving.write_bytes(bytes(MEGABYTE))
-    quota = StorageQuota([Store(history, lambda one: Folder(tmp_path, one).path)], 2 * MEGABYTE)
+    quota = StorageQuota([Store(history, lambda one: UploadFolder(tmp_path, one).path)], 2 * MEGABYTE)
     quota.require("ana", MEGABYTE)
     history.received("a" * 32, MEGABYTE, "")
     claimed = history.claim("me")

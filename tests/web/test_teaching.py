@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 
 from screening.settings import ROOT
-from screening.teaching.board import CLASSROOM, Prices
+from screening.teaching.board import CLASSROOM, LessonPrices
 from screening.teaching.lesson import NoLesson
-from screening.teaching.stream import DAYS, QUIET, Attack, Places, Plan, generate
+from screening.teaching.stream import DAYS, QUIET, Attack, StreamColumns, StreamPlan, generate
 from screening.web.services import Services
 from screening.worker.loop import Worker
 from tests.conftest import Person
 from tests.web.test_data_api import scored, sent
 
 
-def places(services: Services) -> Places:
-    found = Places.of(services.detectors.get("payments").contract)
+def places(services: Services) -> StreamColumns:
+    found = StreamColumns.of(services.detectors.get("payments").contract)
     assert found is not None
     return found
 
@@ -71,10 +71,10 @@ def test_what_cant_be_shown_is_said_and_the_page_stays(
 
 def test_a_plan_gives_the_same_payments_each_time_and_attacks_as_many_as_asked(services: Services) -> None:
     columns = places(services)
-    plan = Plan(seed=5, spikes=9, terminals=1, cards=2)
+    plan = StreamPlan(seed=5, spikes=9, terminals=1, cards=2)
     stream = generate(plan, columns)
     assert stream.content == generate(plan, columns).content
-    assert stream.content != generate(Plan(seed=6, spikes=9, terminals=1, cards=2), columns).content
+    assert stream.content != generate(StreamPlan(seed=6, spikes=9, terminals=1, cards=2), columns).content
     rows = list(csv.DictReader(io.StringIO(stream.content.decode())))
     assert [row["TX_DATETIME"] for row in rows] == sorted(row["TX_DATETIME"] for row in rows)
     fraud = np.array([row["TX_FRAUD"] == "1" for row in rows])
@@ -92,17 +92,17 @@ def test_a_plan_gives_the_same_payments_each_time_and_attacks_as_many_as_asked(s
         len({row["CUSTOMER_ID"] for row, each in zip(rows, stream.of(Attack.CARD), strict=True) if each}) <= 2
     )
     assert len({row["TX_DATETIME"][:10] for row in rows}) == DAYS
-    assert not generate(Plan(seed=5, spikes=0, terminals=0, cards=0), columns).of(Attack.CARD).any()
+    assert not generate(StreamPlan(seed=5, spikes=0, terminals=0, cards=0), columns).of(Attack.CARD).any()
     for wrong in ({"spikes": 1000}, {"terminals": -1}, {"seed": 10**6}):
         with pytest.raises(NoLesson):
-            Plan(**wrong)
+            StreamPlan(**wrong)
 
 
 def test_the_board_counts_what_screening_the_same_file_flags(
     login: Callable[[str], Person], worker: Worker, services: Services
 ) -> None:
     ana = login("ana")
-    plan, prices = Plan(seed=7, spikes=10, terminals=1, cards=3), Prices(review=3.0, stopped=20.0)
+    plan, prices = StreamPlan(seed=7, spikes=10, terminals=1, cards=3), LessonPrices(review=3.0, stopped=20.0)
     stream = generate(plan, places(services))
     rows = scored(ana, sent(ana, services, stream.content))
     flagged = [row for row in rows if row["flagged"] == "true"]

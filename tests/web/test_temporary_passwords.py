@@ -11,7 +11,7 @@ import pytest
 from flask import Flask
 
 from screening.accounts.passwords import Hasher
-from screening.accounts.temporary_passwords import HandedPasswords
+from screening.accounts.temporary_passwords import TemporaryPasswords
 from screening.accounts.users_text import Account, write
 from screening.settings import Settings
 from screening.web.http.sessions import BEFORE_CHANGE
@@ -80,7 +80,7 @@ def test_nothing_is_scored_for_it(handed: tuple[Person, str], sample: bytes, ser
     data = {"csrf_token": token, "file": (BytesIO(sample), "a.csv")}
     sent = person.client.post("/upload", data=data, content_type="multipart/form-data")
     assert sent.status_code == 303
-    assert services.history.ids() == set()
+    assert services.screenings.ids() == set()
 
 
 def test_a_fragment_leaves_for_the_page(handed: tuple[Person, str]) -> None:
@@ -179,7 +179,7 @@ def test_a_weak_hash_that_is_made_anew_at_the_log_in_is_still_the_one_handed_ove
 ) -> None:
     weak = replace(team["ana"], password_hash=Hasher("pbkdf2:sha256:1000").hash(PASSWORD))
     by_hand(settings, team["ana"], weak)
-    services.handed.note(weak)
+    services.temporary_passwords.note(weak)
     for _ in range(2):
         person = Person(app, "ana").log_in(PASSWORD)
         assert person.client.get("/upload").headers["Location"].startswith("/account")
@@ -232,7 +232,7 @@ def test_who_takes_a_freed_name_chose_the_password(
 def test_the_database_holds_no_hash(services: Services, handed: tuple[Person, str]) -> None:
     account = services.users.get("ana")
     assert account is not None
-    assert HandedPasswords(services.database).has(account)
+    assert TemporaryPasswords(services.database).has(account)
     kept = (services.settings.instance / "screening.sqlite3").read_bytes()
     kept += (services.settings.instance / "screening.sqlite3-wal").read_bytes()
     assert account.password_hash.encode() not in kept

@@ -12,7 +12,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import select
 
-from screening.review.tables import Item
+from screening.review.tables import CaseItem
 from screening.settings import Settings
 from screening.training.trainer_process import Workshop
 from screening.web.cli import train
@@ -131,7 +131,7 @@ def test_rows_of_a_deleted_file_are_left_out(
     screening = sent(ana, services, SHOP)
     sent(ana, services, SHOP, "again.csv")
     with services.database.read() as session:
-        session.scalars(select(Item)).all()
+        session.scalars(select(CaseItem)).all()
     (settings.instance / "screenings" / screening / "canonical.csv").unlink(missing_ok=True)
     for path in (settings.instance / "screenings" / screening).glob("input*"):
         path.unlink()

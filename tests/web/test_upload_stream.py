@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from werkzeug.exceptions import BadRequest, ClientDisconnected, RequestEntityTooLarge
 from werkzeug.test import EnvironBuilder
 
-from screening.uploads.upload_folder import Folder
+from screening.uploads.upload_folder import UploadFolder
 from screening.web.http import upload_stream
-from screening.web.http.upload_stream import Body, Watch, first_bytes, store
+from screening.web.http.upload_stream import FileCallbacks, MultipartBody, first_bytes, store
 
 EDGE = b"b-o-u-n-d"
 PART = b"--" + EDGE + b"\r\nContent-Disposition: form-data; name="
@@ -37,7 +37,9 @@ class Dribble(io.RawIOBase):
         return self._inner.read(min(size, self._step))
 
 
-def body_of(data: bytes, *, step: int = 1 << 20, length: int | None = -1, limit: int = 1 << 30) -> Body:
+def body_of(
+    data: bytes, *, step: int = 1 << 20, length: int | None = -1, limit: int = 1 << 30
+) -> MultipartBody:
     environ = EnvironBuilder(method="POST", path="/upload").get_environ()
     environ["CONTENT_TYPE"] = f"multipart/form-data; boundary={EDGE.decode()}"
     environ["wsgi.input"] = Dribble(data, step)
@@ -45,10 +47,10 @@ def body_of(data: bytes, *, step: int = 1 << 20, length: int | None = -1, limit:
     if length is None:
         environ["wsgi.input_terminated"] = True
         del environ["CONTENT_LENGTH"]
-    return Body(Request(environ), limit)
+    return MultipartBody(Request(environ), limit)
 
 
-def received(body: Body) -> tuple[dict[str, str], bytes]:
+def received(body: MultipartBody) -> tuple[dict[str, str], bytes]:
     found = body.fields()
     content = b"".join(body.content())
     body.finish()
@@ -144,7 +146,7 @@ def test_more_than_the_limit_is_refused_by_announcement_and_by_count() -> None:
 def test_a_body_of_another_kind_is_refused() -> None:
     environ = EnvironBuilder(method="POST", data="{}", content_type="application/json").get_environ()
     with pytest.raises(BadRequest):
-        Body(Request(environ), 1000)
+        MultipartBody(Request(environ), 1000)
 
 
 @pytest.mark.parametrize("boundary", ["", "b" * 300, '"a\nb"', "*=utf-8''a%0Ab"], ids=range(4))
@@ -153,7 +155,7 @@ def test_a_boundary_that_is_none_is_refused(boundary: str) -> None:
     environ = EnvironBuilder(method="POST", data=form(b"1,2\n")).get_environ()
     environ["CONTENT_TYPE"] = f"multipart/form-data; boundary{equals}{boundary}"
     with pytest.raises(BadRequest, match="multipart/form-data"):
-        Body(Request(environ), 1000)
+        MultipartBody(Request(environ), 1000)
 
 
 def test_a_field_as_large_as_a_file_is_refused() -> None:
@@ -166,7 +168,7 @@ def test_what_is_stored_is_what_came_with_its_size_and_hash(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(upload_stream, "ALIVE_SECONDS", 0.0)
-    folder = Folder(tmp_path, "a")
+    folder = UploadFolder(tmp_path, "a")
     folder.create()
     content = bytes(range(256)) * 500
     body = body_of(form(content), step=999)
@@ -174,7 +176,7 @@ def test_what_is_stored_is_what_came_with_its_size_and_hash(
     pieces = body.content()
     signs: list[int] = []
     size, sha256 = store(
-        first_bytes(pieces, 4096), pieces, folder, Watch(lambda: signs.append(1), lambda: None)
+        first_bytes(pieces, 4096), pieces, folder, FileCallbacks(lambda: signs.append(1), lambda: None)
     )
     assert folder.input.read_bytes() == content
     assert (size, sha256) == (len(content), hashlib.sha256(content).hexdigest())

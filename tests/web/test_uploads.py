@@ -9,7 +9,7 @@ import pytest
 
 from screening.settings import ROOT
 from screening.uploads.screenings import QUEUED
-from screening.uploads.upload_folder import Folder
+from screening.uploads.upload_folder import UploadFolder
 from screening.web.services import Services
 from screening.worker.loop import Worker
 from tests.conftest import Person
@@ -46,9 +46,9 @@ def test_a_screening_that_is_deleted_while_it_arrives_leaves_nothing(
     screenings = services.settings.instance / "screenings"
 
     def delete() -> None:
-        for screening in services.history.ids():
-            services.history.remove(screening)
-            Folder(services.settings.instance, screening).remove()
+        for screening in services.screenings.ids():
+            services.screenings.remove(screening)
+            UploadFolder(services.settings.instance, screening).remove()
 
     body = form_of(analyst.token("/upload"), many(sample))
     answer = analyst.client.post(
@@ -61,7 +61,7 @@ def test_a_screening_that_is_deleted_while_it_arrives_leaves_nothing(
     assert (answer.status_code, answer.mimetype) == (404, "application/problem+json")
     assert "deleted before it was done" in answer.get_json()["what"]
     assert not list(screenings.iterdir())
-    assert not services.history.ids()
+    assert not services.screenings.ids()
 
 
 def test_a_screening_that_is_deleted_while_somebody_waits_for_it_is_not_found(
@@ -72,11 +72,11 @@ def test_a_screening_that_is_deleted_while_somebody_waits_for_it_is_not_found(
     def delete() -> None:
         deadline = time.monotonic() + 60
         while not (
-            waiting := [one for one in services.history.ids() if services.history.state(one) == QUEUED]
+            waiting := [one for one in services.screenings.ids() if services.screenings.state(one) == QUEUED]
         ):
             assert time.monotonic() < deadline
             time.sleep(0.01)
-        services.history.remove(waiting[0])
+        services.screenings.remove(waiting[0])
 
     deleting = threading.Thread(target=delete)
     deleting.start()
@@ -101,7 +101,7 @@ def test_a_file_with_card_numbers_waits_for_its_answers_with_tokens(
     (folder,) = (services.settings.instance / "screenings").iterdir()
     assert {path.name for path in folder.iterdir()} == {"whole", "tokens.csv", "tokens.json"}
     assert not any(number in (folder / "tokens.csv").read_text() for number in numbers)
-    assert services.history.ids() == {folder.name}
+    assert services.screenings.ids() == {folder.name}
 
     answer = analyst.upload("\n".join([header, *rows]).encode(), may_map="1")
     assert "/mapping" in answer.get_data(as_text=True)
@@ -125,7 +125,7 @@ def test_a_wish_that_means_nothing_is_refused_and_nothing_is_screened(
     text = answer.get_data(as_text=True)
     assert said in text
     assert "1111 1111" not in text
-    assert services.history.count("ana") == 0
+    assert services.screenings.count("ana") == 0
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_a_sample_is_screened_in_one_click(analyst: Person, services: Services, 
     fields = {"csrf_token": analyst.token("/"), "sample": "payments"}
     answer = analyst.client.post("/upload", data=fields, content_type=kind)
     assert answer.status_code == 303
-    screening = services.history.get(answer.headers["Location"].rpartition("/")[2])
+    screening = services.screenings.get(answer.headers["Location"].rpartition("/")[2])
     assert screening is not None
     assert (screening.filename, screening.detector, screening.state) == (
         "payments-sample.csv",
@@ -173,11 +173,11 @@ def test_a_sample_that_cant_be_screened_leaves_nothing(
     answer = analyst.client.post("/upload", data=fields)
     assert answer.status_code == status
     assert word in answer.get_data(as_text=True)
-    assert services.history.count("ana") == 0
+    assert services.screenings.count("ana") == 0
 
 
 def test_a_file_and_a_sample_together_are_refused(analyst: Person, sample: bytes, services: Services) -> None:
     answer = analyst.upload(sample, sample="card")
     assert answer.status_code == 409
     assert "Send one of them" in answer.get_data(as_text=True)
-    assert services.history.count("ana") == 0
+    assert services.screenings.count("ana") == 0

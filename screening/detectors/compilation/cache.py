@@ -34,7 +34,7 @@ from screening.detectors.artifacts import Artefact
 from screening.detectors.compilation.form import (
     COMPILER_VERSION,
     META,
-    BadForm,
+    BadCompiledForm,
     CompiledForm,
     open_form,
     read_folder,
@@ -111,7 +111,7 @@ def compiled(model: Artefact, cache: CompiledCache, shipped_sha256: str | None =
 
 
 def checked(form: CompiledForm, model: Artefact, cache: CompiledCache) -> CompiledNet:
-    """Run a form's golden rows in this process and return its net; if they differ, that of one compiled anew.
+    """Run a form's golden rows in this process and return its net; if they differ, that of one compiled again.
 
     Raises:
         BadArtefact: the new one gives other probabilities than Keras, too, or can't be made.
@@ -132,7 +132,7 @@ def checked(form: CompiledForm, model: Artefact, cache: CompiledCache) -> Compil
         if problem:
             shutil.rmtree(cache.folder / key_of(model.sha256), ignore_errors=True)
             raise BadArtefact(
-                f"{model.path.name} can't be scored with: compiled anew, {problem}.",
+                f"{model.path.name} can't be scored with: compiled again, {problem}.",
                 where=str(model.path),
                 remedy="Install the packages again as requirements.txt has them, or use another machine.",
             )
@@ -185,16 +185,16 @@ def read_shipped(model: Artefact, sha256: str | None) -> CompiledForm | None:
         return open_form(unpack(data), model.sha256)
     except FileNotFoundError:
         return None
-    except (BadForm, OSError) as problem:
+    except (BadCompiledForm, OSError) as problem:
         log.warning("%s is not used: %s", path, problem)
         return None
 
 
 def _require_named(data: bytes, sha256: str | None) -> None:
     if sha256 is None:
-        raise BadForm("no card names its hash")
+        raise BadCompiledForm("no card names its hash")
     if hashlib.sha256(data).hexdigest() != sha256:
-        raise BadForm("it isn't the file that the detector's card names")
+        raise BadCompiledForm("it isn't the file that the detector's card names")
 
 
 def read_cached(cache: CompiledCache, net_sha256: str) -> CompiledForm | None:
@@ -206,9 +206,9 @@ def read_cached(cache: CompiledCache, net_sha256: str) -> CompiledForm | None:
         files = read_folder(folder)
         form = open_form(files, net_sha256)
         _require_sealed(folder, cache.seal(net_sha256, hashlib.sha256(files[META]).hexdigest()))
-    except (BadForm, OSError) as problem:
+    except (BadCompiledForm, OSError) as problem:
         name = folder.name[:12]
-        log.warning("the compiled net %s is not used, and the net is compiled anew: %s", name, problem)
+        log.warning("the compiled net %s is not used, and the net is compiled again: %s", name, problem)
         return None
     return form
 
@@ -217,10 +217,10 @@ def _require_sealed(folder: Path, wanted: str) -> None:
     try:
         found = (folder / SEAL).read_bytes().strip()
     except FileNotFoundError:
-        raise BadForm("it has no seal of this instance") from None
+        raise BadCompiledForm("it has no seal of this instance") from None
     # in constant time: how much of a seal is right must not show
     if not hmac.compare_digest(found, wanted.encode("ascii")):
-        raise BadForm("its seal isn't this instance's: somebody else has made or changed it")
+        raise BadCompiledForm("its seal isn't this instance's: somebody else has made or changed it")
 
 
 def note_use(folder: Path) -> None:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from screening.detectors.runtime import CompiledNet, Rows, Scorer
 
 # Version of the compiler and of the form that it writes. Change it, and every form of another version is made
-# anew.
+# again.
 COMPILER_VERSION = 4
 # Rows per call, each with a flatbuffer of fixed shape, so that nothing is allocated when rows come.
 SIZES = (1, 16, 128)
@@ -33,8 +33,8 @@ FILES = (*(f"net-{size}.tflite" for size in SIZES), GOLDEN)
 MAX_BYTES = 256 * 2**20
 
 
-class BadForm(Exception):
-    """A compiled form that can't be used; the text says why. The net is compiled anew."""
+class BadCompiledForm(Exception):
+    """A compiled form that can't be used; the text says why. The net is compiled again."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -116,19 +116,21 @@ def open_form(files: Mapping[str, bytes], net_sha256: str) -> CompiledForm:
     try:
         meta = json.loads(files[META])
         if meta["compiler"] != COMPILER_VERSION:
-            raise BadForm("another version of the compiler made it")
+            raise BadCompiledForm("another version of the compiler made it")
         if meta["net"] != net_sha256:
-            raise BadForm(f"it was made of another net, whose SHA-256 begins with {str(meta['net'])[:12]}")
+            raise BadCompiledForm(
+                f"it was made of another net, whose SHA-256 begins with {str(meta['net'])[:12]}"
+            )
         for name in FILES:
             if hashlib.sha256(files[name]).hexdigest() != meta["sha256"][name]:
-                raise BadForm(f"{name} isn't the file that {META} describes")
+                raise BadCompiledForm(f"{name} isn't the file that {META} describes")
         golden = GoldenRows.unpacked(files[GOLDEN])
         if golden.rows.shape[1] != meta["inputs"]:
-            raise BadForm(f"{META} and {GOLDEN} differ in the number of inputs")
+            raise BadCompiledForm(f"{META} and {GOLDEN} differ in the number of inputs")
     except KeyError as missing:
-        raise BadForm(f"{missing.args[0]} is missing") from None
+        raise BadCompiledForm(f"{missing.args[0]} is missing") from None
     except (ValueError, TypeError, RecursionError):
-        raise BadForm(f"{META} or {GOLDEN} is damaged") from None
+        raise BadCompiledForm(f"{META} or {GOLDEN} is damaged") from None
     net = CompiledNet({size: files[f"net-{size}.tflite"] for size in SIZES}, golden.rows.shape[1])
     return CompiledForm(net, golden)
 
@@ -163,9 +165,9 @@ def unpack(data: bytes) -> dict[str, bytes]:
         plain = lzma.LZMADecompressor(format=lzma.FORMAT_XZ)
         content = plain.decompress(data, MAX_BYTES)
         if not plain.eof or plain.unused_data:
-            raise BadForm("the archive is cut or too long")
+            raise BadCompiledForm("the archive is cut or too long")
         with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as tar:
             members = [member for member in tar if member.isfile()]
             return {member.name: tar.extractfile(member).read() for member in members}  # type: ignore[union-attr]
     except (lzma.LZMAError, tarfile.TarError, ValueError, EOFError):
-        raise BadForm("the archive is damaged") from None
+        raise BadCompiledForm("the archive is damaged") from None

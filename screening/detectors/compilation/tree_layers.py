@@ -56,7 +56,7 @@ class Forest:
     def ask(self, rows: Any) -> Any:
         """Return the output of ``last`` for ``rows``, a tensor (rows, inputs) of fixed shape; a tensor (rows, 1).
 
-        Rows stand in columns on the way: then a gate's input is a run of memory, to be copied and not picked.
+        Rows appear in columns on the way: then a gate's input is a run of memory, to be copied and not picked.
         """
         tf: Any = importlib.import_module("tensorflow")
         count = rows.shape[0]

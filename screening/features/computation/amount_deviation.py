@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from screening.features.computation.amounts import Amounts
-from screening.features.computation.groups import Groups, Window, parts_of
+from screening.features.computation.groups import Groups, RowRanges, parts_of
 from screening.features.computation.rowwise import signed_log
 from screening.features.computation.timeline import Places, Timeline
 
@@ -34,7 +34,7 @@ def above_usual(timeline: Timeline, codes: Places, units: NDArray[np.float64], s
     since, now = stretch.edges(span), stretch.edges(0.0)
     for keys in parts_of(codes):
         groups = Groups(stretch, keys)
-        window = Window(groups.places(since), groups.places(now))
+        window = RowRanges(groups.places(since), groups.places(now))
         own = units[groups.rows]
         (median,) = Amounts(groups, own).medians([window])
         found[groups.rows] = np.where(window.count >= FEWEST, above(own, median), np.nan)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from screening.features.computation.groups import Groups, Window, running
+from screening.features.computation.groups import Groups, RowRanges, running
 from screening.features.computation.selection import Ranks
 from screening.features.computation.timeline import Timeline, Whole
 from screening.features.definitions.definition import Definition
@@ -57,7 +57,7 @@ def coarse_steps(units: Floats) -> Whole:
     return np.rint(np.clip(units, -LARGEST_SQUARED, LARGEST_SQUARED) * COARSE).astype(np.int64)
 
 
-def largest(numbers: Floats, window: Window) -> Floats:
+def largest(numbers: Floats, window: RowRanges) -> Floats:
     """Return the largest of ``numbers`` (r,) in each window, (p,); 0 where it is empty.
 
     Maxima over 2, 4, 8, … rows are made one from the other, and two of them cover any window
@@ -87,11 +87,11 @@ class Amounts:
         self._coarse = running(coarse)
         self._squares = running(coarse * coarse)
 
-    def total(self, window: Window) -> Floats:
+    def total(self, window: RowRanges) -> Floats:
         """Return sums in units."""
         return window.total(self._sums) / FINE
 
-    def scores(self, window: Window, units: Floats) -> Floats:
+    def scores(self, window: RowRanges, units: Floats) -> Floats:
         """Return the distance of ``units`` (p,) from the mean in standard deviations; 0 where fewer than two rows are
         known.
         """
@@ -105,11 +105,11 @@ class Amounts:
         found = (units - mean) / np.maximum(np.sqrt(variance), least)
         return np.where(window.count > 1, found, 0.0)
 
-    def largest(self, window: Window) -> Floats:
+    def largest(self, window: RowRanges) -> Floats:
         """Return the largest in each window, 0 where it is empty."""
         return largest(self.units, window)
 
-    def medians(self, windows: Sequence[Window]) -> list[Floats]:
+    def medians(self, windows: Sequence[RowRanges]) -> list[Floats]:
         """Return the median of each window of several lists; of an even number the mean of the middle two."""
         low = np.concatenate([window.low for window in windows])
         high = np.concatenate([window.high for window in windows])

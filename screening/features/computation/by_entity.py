@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from screening.features.computation.amount_deviation import Logs
 from screening.features.computation.entities import fill_history
-from screening.features.computation.entity_history import Alone, History
+from screening.features.computation.entity_history import EntityHistory, SingleEntityRows
 from screening.features.computation.matrix import Sheet, overflowing
 from screening.features.computation.past import Past
 from screening.features.computation.rowwise import fill_rows
@@ -32,7 +32,7 @@ Features = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
-class EntityRows:
+class UnorderedRows:
     """Rows in any order: ``values`` float64 (n, columns of the contract), ``labels`` int8 (n,), -1 where unknown,
     ``deviations`` of other entities, (n,) each.
     """
@@ -46,7 +46,7 @@ class EntityRows:
 
 
 @dataclass(frozen=True, slots=True)
-class EntityTold:
+class EntityMessage:
     """Everything that the rows of an entity tell of rows."""
 
     features: Features
@@ -68,7 +68,7 @@ def carried_deviations(definition: Definition) -> tuple[str, ...]:
     return tuple(sorted({partner for name in definition.tracked for partner in usual_of(definition, name)}))
 
 
-def told_of(definition: Definition, name: str, rows: EntityRows, past: EntityRows) -> EntityTold:
+def told_of(definition: Definition, name: str, rows: UnorderedRows, past: UnorderedRows) -> EntityMessage:
     """Return what is told of rows by the earlier ones of one of their entities.
 
     Args:
@@ -84,7 +84,7 @@ def told_of(definition: Definition, name: str, rows: EntityRows, past: EntityRow
         for other in rows.deviations
         if other != name
     }
-    history = History(definition, timeline, Alone(name, deviations))
+    history = EntityHistory(definition, timeline, SingleEntityRows(name, deviations))
     places = places_of(definition, name)
     features = np.empty((len(rows), len(places)), np.float32)
     for begin, end, scene in history.scenes(0, len(rows)):
@@ -92,13 +92,13 @@ def told_of(definition: Definition, name: str, rows: EntityRows, past: EntityRow
         fill_history(scene, sheet, name)
         features[begin:end] = sheet.cells[places].T
     own = history.unusual.get(name)
-    return EntityTold(features, None if own is None else timeline.as_given(own))
+    return EntityMessage(features, None if own is None else timeline.as_given(own))
 
 
-def deviation_of(definition: Definition, name: str, rows: EntityRows, past: EntityRows) -> Logs:
+def deviation_of(definition: Definition, name: str, rows: UnorderedRows, past: UnorderedRows) -> Logs:
     """Return the deviations of an entity's amounts, of the past rows and then of the rows, (n,)."""
     timeline = Timeline(definition, rows.values, rows.labels, Past(past.values, past.labels))
-    return timeline.as_given(History(definition, timeline, Alone(name, {})).unusual[name])
+    return timeline.as_given(EntityHistory(definition, timeline, SingleEntityRows(name, {})).unusual[name])
 
 
 def assembled(definition: Definition, values: Matrix, told: Mapping[str, Features]) -> Features:

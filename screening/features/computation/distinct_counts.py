@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from screening.features.computation.groups import PLACE, SHIFT, Window, running, sorted_keys
+from screening.features.computation.groups import PLACE, SHIFT, RowRanges, running, sorted_keys
 from screening.features.computation.timeline import Places, Whole
 
 Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
-class Links:
+class EntityPairs:
     """Pairs of rows with the same two entities, and the time between them; (t,) each.
 
     ``previous`` is the place of the row before, -1 where there is none. ``later`` is the number of the first span that
@@ -25,14 +25,14 @@ class Links:
     later: NDArray[np.uint8]
     earlier: NDArray[np.uint8]
 
-    def within(self, low: int, high: int) -> Links:
+    def within(self, low: int, high: int) -> EntityPairs:
         """Return the links of the rows from ``low`` to ``high``; those to rows before ``low`` are none."""
         previous = self.previous[low:high] - np.int32(low)
         later = np.where(previous < 0, np.uint8(255), self.later[low:high])
-        return Links(previous, later, self.earlier[low:high])
+        return EntityPairs(previous, later, self.earlier[low:high])
 
 
-def link(codes: Places, time: Whole, spans: Whole) -> Links:
+def link(codes: Places, time: Whole, spans: Whole) -> EntityPairs:
     """Return the links of rows in the order of time.
 
     Args:
@@ -49,10 +49,10 @@ def link(codes: Places, time: Whole, spans: Whole) -> Links:
     before, after = rows[follows - 1], rows[follows]
     number = np.searchsorted(spans, time[after] - time[before])
     previous[after], later[after], earlier[before] = before, number, number
-    return Links(previous, later, earlier)
+    return EntityPairs(previous, later, earlier)
 
 
-def distinct(window: Window, start: Places, present: Flags, later: Flags, earlier: Flags) -> Whole:
+def distinct(window: RowRanges, start: Places, present: Flags, later: Flags, earlier: Flags) -> Whole:
     """Return the number of different partners in each window, (p,).
 
     Of the rows of a window those are taken off whose partner was there less than the window's length before. Some of

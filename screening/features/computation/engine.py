@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from screening.features.computation.entities import fill_history
-from screening.features.computation.entity_history import History
+from screening.features.computation.entity_history import EntityHistory
 from screening.features.computation.few_rows import fill_few, is_few
 from screening.features.computation.matrix import Sheet, overflowing
-from screening.features.computation.past import Earlier, Past
+from screening.features.computation.past import Past, PastSource
 from screening.features.computation.rowwise import fill_rows
 from screening.features.computation.timeline import Timeline
 from screening.features.definitions.definition import Definition
@@ -31,7 +31,7 @@ def compute(
     values: Matrix,
     *,
     labels: Labels | None = None,
-    past: Past | Earlier | None = None,
+    past: Past | PastSource | None = None,
     start: int = 0,
     stop: int | None = None,
 ) -> Features:
@@ -61,7 +61,7 @@ def iterate(
     values: Matrix,
     *,
     labels: Labels | None = None,
-    past: Past | Earlier | None = None,
+    past: Past | PastSource | None = None,
     block: int = BLOCK,
 ) -> Iterator[Features]:
     """Yield the features of all rows in blocks, float32 (``block`` rows or fewer, features), in the order of the rows.
@@ -85,7 +85,7 @@ def sheets(
     rows: slice,
     *,
     labels: Labels | None,
-    past: Past | Earlier | None,
+    past: Past | PastSource | None,
 ) -> Iterator[Features]:
     """Yield the features of some rows, (features, rows), a part of the rows at a time."""
     if not definition.looks_back:
@@ -101,7 +101,7 @@ def sheets(
             fill_few(definition, timeline, rows.start, rows.stop, sheet)
         yield sheet.finite()
         return
-    history = History(definition, timeline)
+    history = EntityHistory(definition, timeline)
     for begin, end, scene in history.scenes(rows.start, rows.stop):
         sheet = _alone(definition, values[begin:end])
         fill_history(scene, sheet)

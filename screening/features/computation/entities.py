@@ -8,9 +8,9 @@ from functools import partial
 
 import numpy as np
 
-from screening.features.computation.distinct_counts import Links
-from screening.features.computation.entity_features import Subject
-from screening.features.computation.entity_history import Scene
+from screening.features.computation.distinct_counts import EntityPairs
+from screening.features.computation.entity_features import EntityFeatures
+from screening.features.computation.entity_history import HistoryStretch
 from screening.features.computation.groups import parts_of
 from screening.features.computation.known_frauds import UNUSUAL
 from screening.features.computation.matrix import Sheet, overflowing
@@ -23,7 +23,7 @@ THREADS = 2
 MANY = 20_000
 
 
-def fill_history(scene: Scene, sheet: Sheet, alone: str | None = None) -> None:
+def fill_history(scene: HistoryStretch, sheet: Sheet, alone: str | None = None) -> None:
     """Write the features that tell of earlier rows, for the asked rows of a scene.
 
     Args:
@@ -55,14 +55,16 @@ def _call(task: Callable[[], None]) -> None:
         task()
 
 
-def add_pair(scene: Scene, pair: tuple[str, str], keys: Whole, sheet: Sheet) -> None:
+def add_pair(scene: HistoryStretch, pair: tuple[str, str], keys: Whole, sheet: Sheet) -> None:
     """Add the features of two entities together."""
-    Subject(scene, pair, keys, sheet).last()
+    EntityFeatures(scene, pair, keys, sheet).last()
 
 
-def add_features(scene: Scene, name: str, keys: Whole, links: dict[str, Links], sheet: Sheet) -> None:
+def add_features(
+    scene: HistoryStretch, name: str, keys: Whole, links: dict[str, EntityPairs], sheet: Sheet
+) -> None:
     """Add everything about some of the rows of one entity."""
-    entity = Subject(scene, (name,), keys, sheet)
+    entity = EntityFeatures(scene, (name,), keys, sheet)
     entity.last()
     entity.counts()
     entity.amounts()

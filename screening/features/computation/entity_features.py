@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from screening.features.computation.amount_deviation import HIGH
 from screening.features.computation.amounts import Amounts
-from screening.features.computation.distinct_counts import Links, distinct
-from screening.features.computation.entity_history import Scene
-from screening.features.computation.groups import Groups, Window, running
+from screening.features.computation.distinct_counts import EntityPairs, distinct
+from screening.features.computation.entity_history import HistoryStretch
+from screening.features.computation.groups import Groups, RowRanges, running
 from screening.features.computation.known_frauds import earliest, latest, least
 from screening.features.computation.matrix import Sheet
 from screening.features.computation.rowwise import signed_log
@@ -19,10 +19,10 @@ from screening.features.computation.timeline import TICKS, Places, Whole
 from screening.features.definitions.lookback import count_windows, distinct_windows, fraud_windows
 
 
-class Subject:
+class EntityFeatures:
     """Writes the features of one entity, or of two together, for the asked rows of some groups."""
 
-    def __init__(self, scene: Scene, names: tuple[str, ...], keys: Whole, sheet: Sheet) -> None:
+    def __init__(self, scene: HistoryStretch, names: tuple[str, ...], keys: Whole, sheet: Sheet) -> None:
         self._scene = scene
         self._definition = scene.definition
         self._options = scene.definition.options
@@ -38,9 +38,9 @@ class Subject:
             self._places[span] = self._groups.places(self._scene.edges[span])
         return self._places[span]
 
-    def window(self, span: float, delay: float = 0.0) -> Window:
+    def window(self, span: float, delay: float = 0.0) -> RowRanges:
         """Return the rows from ``span`` to ``delay`` seconds before each asked row."""
-        return Window(self._place(span), self._place(delay))
+        return RowRanges(self._place(span), self._place(delay))
 
     def put(self, statistic: str, column: Any, *more: object) -> None:
         """Add a column of the subject, (asked,), to the sheet under its statistic and ``more``, as a window."""
@@ -87,7 +87,7 @@ class Subject:
         self._usual("mean", amounts.total(window) / np.maximum(window.count, 1), own, window, span)
         self.put("score", np.arcsinh(amounts.scores(window, own)), span)
 
-    def _usual(self, statistic: str, units: Any, own: Any, window: Window, span: float) -> None:
+    def _usual(self, statistic: str, units: Any, own: Any, window: RowRanges, span: float) -> None:
         logs = signed_log(units)
         self.put(statistic, logs, span)
         self.put(f"against {statistic}", np.where(window.count > 0, signed_log(own) - logs, 0.0), span)
@@ -107,7 +107,7 @@ class Subject:
         since = self._groups.since(place) / TICKS
         self.put("last high", np.log1p(np.where(found, since, self._options.memory)))
 
-    def partners(self, name: str, links: Links) -> None:
+    def partners(self, name: str, links: EntityPairs) -> None:
         """Add the numbers of different partners."""
         rows = self._groups.rows
         present = self._scene.codes((name,))[rows] >= 0
@@ -138,7 +138,7 @@ class Subject:
         for statistic, place, known in told:
             since = self._groups.since(place) / TICKS
             self.put(statistic, np.log1p(np.where(known, since, self._options.memory)))
-        good = Window(self._groups.after(last), self._place(delay)).total(running(labels == 0))
+        good = RowRanges(self._groups.after(last), self._place(delay)).total(running(labels == 0))
         self.put("good", np.log1p(good * found))
         self._run(labels, marked)
 
@@ -158,7 +158,7 @@ class Subject:
         known = self.window(self._options.memory, self._options.label_delay)
         good, found = latest(np.flatnonzero(labels == 0).astype(np.int32), known)
         after = np.where(found, self._groups.after(good), known.low).astype(np.int32)
-        run = Window(np.minimum(after, known.high), known.high)
+        run = RowRanges(np.minimum(after, known.high), known.high)
         first, begun = earliest(frauds, run)
         for statistic, place, there in (("known good", good, found), ("run", first, begun)):
             since = self._groups.since(place) / TICKS

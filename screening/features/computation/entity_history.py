@@ -1,4 +1,4 @@
-"""Keep the data of which all entity features are made: codes, amounts, labels and meetings, in the order of time."""
+"""Keep the data of which all entity features are made, in order of time: codes, amounts, labels, distinct counts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from screening.features.computation.amount_deviation import Logs, above_usual
 from screening.features.computation.amounts import units_of
-from screening.features.computation.distinct_counts import Links, link
+from screening.features.computation.distinct_counts import EntityPairs, link
 from screening.features.computation.groups import codes_of, together
 from screening.features.computation.timeline import TICKS, Places, Stretch, Timeline
 from screening.features.definitions.definition import Definition
@@ -24,7 +24,7 @@ from screening.transactions.schema import Role
 
 
 @dataclass(frozen=True, slots=True)
-class Alone:
+class SingleEntityRows:
     """One kind of entity whose features are wanted, of rows that are all that each of these entities has.
 
     ``unusual`` is by other entities how far the amounts were above what was usual for them, in the order of time, (t,)
@@ -35,14 +35,16 @@ class Alone:
     unusual: Mapping[str, Logs]
 
 
-class History:
+class EntityHistory:
     """A timeline's rows, (t,) each, as far as they tell anything of later rows.
 
     ``codes`` are numbers for the cells of each entity and of each two of them, -1 for a blank; ``units`` are the
     amounts, if there are any, and ``unusual`` how far they were above what was usual for each profiled entity.
     """
 
-    def __init__(self, definition: Definition, timeline: Timeline, alone: Alone | None = None) -> None:
+    def __init__(
+        self, definition: Definition, timeline: Timeline, alone: SingleEntityRows | None = None
+    ) -> None:
         self.definition = definition
         self._timeline = timeline
         self.labels = timeline.labels()
@@ -51,7 +53,7 @@ class History:
         self.codes: dict[tuple[str, ...], Places] = {
             names: codes_of(timeline.column(*names)) for names in entities
         }
-        self.links: dict[frozenset[str], Links] = {}
+        self.links: dict[frozenset[str], EntityPairs] = {}
         for one, other in linked_pairs(definition):
             if alone is not None and alone.name not in {one, other}:
                 continue
@@ -61,7 +63,7 @@ class History:
             self.codes[one, other] = codes
         self.unusual = self._unusual(alone)
 
-    def _unusual(self, alone: Alone | None) -> dict[str, Logs]:
+    def _unusual(self, alone: SingleEntityRows | None) -> dict[str, Logs]:
         if self.units is None:
             return {}
         span = self.definition.options.windows[-1]
@@ -71,7 +73,7 @@ class History:
                 found[name] = above_usual(self._timeline, self.codes[name,], self.units, span)
         return found
 
-    def scenes(self, start: int, stop: int) -> Iterator[tuple[int, int, Scene]]:
+    def scenes(self, start: int, stop: int) -> Iterator[tuple[int, int, HistoryStretch]]:
         """Yield the rows from ``start`` to ``stop`` in parts, each with what it can look back on."""
         for begin, end, stretch in self._timeline.chunks(start, stop):
             options = self.definition.options
@@ -80,17 +82,17 @@ class History:
                 span: stretch.edges(span)
                 for span in {0.0, options.label_delay, *count_windows(self.definition), *delayed}
             }
-            yield begin, end, Scene(self, stretch, edges)
+            yield begin, end, HistoryStretch(self, stretch, edges)
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class HistoryStretch:
     """The past that a chunk of rows can look back on: a stretch of a history, its arrays (m,) each.
 
     ``edges`` are by span in seconds: the first row that is so long before each asked row, or less; (q,) each.
     """
 
-    history: History
+    history: EntityHistory
     stretch: Stretch
     edges: dict[float, Places]
 
@@ -121,6 +123,6 @@ class Scene:
         """Return numbers for the cells of an entity, or of two."""
         return self.history.codes[names][self._slice]
 
-    def links(self, names: tuple[str, str]) -> Links:
+    def links(self, names: tuple[str, str]) -> EntityPairs:
         """Return the links of rows to an earlier one with the same two entities."""
         return self.history.links[frozenset(names)].within(self.stretch.low, self.stretch.high)

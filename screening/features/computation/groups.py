@@ -39,7 +39,7 @@ def together(one: Places, other: Places) -> Places:
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class RowRanges:
     """Ranges of places, ``low`` to ``high``, (p,) each, ``high`` not included."""
 
     low: Places

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from screening.features.computation.amounts import largest
-from screening.features.computation.groups import Window
+from screening.features.computation.groups import RowRanges
 from screening.features.computation.timeline import Places
 
 UNUSUAL = 5.0
@@ -16,23 +16,23 @@ UNUSUAL = 5.0
 Found = tuple[Places, NDArray[np.bool_]]
 
 
-def latest(marked: Places, window: Window) -> Found:
+def latest(marked: Places, window: RowRanges) -> Found:
     """Return the last of the marked places, ascending, in each window, and whether there is one; (p,) each."""
     return _chosen(marked, np.searchsorted(marked, window.high) - 1, window)
 
 
-def earliest(marked: Places, window: Window) -> Found:
+def earliest(marked: Places, window: RowRanges) -> Found:
     """Return the first of the marked places, ascending, in each window, and whether there is one; (p,) each."""
     return _chosen(marked, np.searchsorted(marked, window.low), window)
 
 
-def least(marked: Places, numbers: NDArray[np.floating[Any]], window: Window) -> NDArray[np.float64]:
+def least(marked: Places, numbers: NDArray[np.floating[Any]], window: RowRanges) -> NDArray[np.float64]:
     """Return the smallest number of the marked places in each window, within ``UNUSUAL``, (p,); so too where there is
     none.
 
     ``marked`` (r,) are places, ascending, with a number each.
     """
-    inside = Window(
+    inside = RowRanges(
         np.searchsorted(marked, window.low).astype(np.int32),
         np.searchsorted(marked, window.high).astype(np.int32),
     )
@@ -40,7 +40,7 @@ def least(marked: Places, numbers: NDArray[np.floating[Any]], window: Window) ->
     return UNUSUAL - largest(below, inside)
 
 
-def _chosen(marked: Places, number: NDArray[np.int64], window: Window) -> Found:
+def _chosen(marked: Places, number: NDArray[np.int64], window: RowRanges) -> Found:
     if not len(marked):
         return np.zeros(len(window), np.int32), np.zeros(len(window), bool)
     place = marked[np.clip(number, 0, len(marked) - 1)]

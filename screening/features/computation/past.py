@@ -31,7 +31,7 @@ class Past:
         return len(self.values)
 
 
-class Earlier(Protocol):
+class PastSource(Protocol):
     """Whoever knows earlier rows, and gives those that may count for a few rows."""
 
     def related(self, values: Matrix) -> Past:
@@ -42,7 +42,7 @@ class Earlier(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class PastRange:
     """Rows that have a cell in a column, from one time to another, both included."""
 
     column: str
@@ -51,7 +51,7 @@ class Wanted:
     until: float
 
 
-def wanted_for(definition: Definition, values: Matrix) -> list[Wanted]:
+def wanted_for(definition: Definition, values: Matrix) -> list[PastRange]:
     """Return what may count for some rows: features tell of earlier rows with one of a row's entities only.
 
     Args:
@@ -67,7 +67,7 @@ def wanted_for(definition: Definition, values: Matrix) -> list[Wanted]:
     found = []
     for name in definition.tracked:
         cells = different_cells(values[:, columns.index(name)])
-        found += [Wanted(name, cell, since, until) for cell in cells]
+        found += [PastRange(name, cell, since, until) for cell in cells]
     return found
 
 
@@ -76,7 +76,7 @@ def different_cells(cells: NDArray[np.float64]) -> list[float]:
     return sorted({cell for cell in cells.tolist() if cell == cell})  # noqa: PLR0124 -- not NaN
 
 
-def wanted_of_frauds(definition: Definition, past: Past) -> list[Wanted]:
+def wanted_of_frauds(definition: Definition, past: Past) -> list[PastRange]:
     """Return what was usual for the others in known frauds among some rows: their rows of the longest window before."""
     frauds = past.values[past.labels == 1]
     if not len(frauds):
@@ -91,7 +91,7 @@ def wanted_of_frauds(definition: Definition, past: Past) -> list[Wanted]:
         cells = frauds[:, columns.index(name)]
         for cell in different_cells(cells):
             own = times[cells == cell]
-            found.append(Wanted(name, cell, float(own.min()) - back, float(own.max())))
+            found.append(PastRange(name, cell, float(own.min()) - back, float(own.max())))
     return found
 
 
@@ -158,7 +158,7 @@ class PastIndex:
         more = wanted_of_frauds(self._definition, found)
         return self.rows(np.union1d(places, self.within(more))) if more else found
 
-    def within(self, wanted: Sequence[Wanted]) -> NDArray[np.int64]:
+    def within(self, wanted: Sequence[PastRange]) -> NDArray[np.int64]:
         """Return which rows of the past are among the wanted ones, ascending; all of them where much is wanted."""
         if any(count > FEW for count in Counter(each.column for each in wanted).values()):
             return np.arange(len(self._past))

@@ -36,7 +36,7 @@ class Stretch:
     """Rows of a timeline from the place ``low`` to ``high``, and those among them that are asked about.
 
     ``time`` (m,) is in ticks, ascending. ``asked`` (q,) are places from ``low`` on, ascending, ``targets`` (q,) where
-    these rows stand in the chunk, and ``numbers`` (m,) says which of the asked rows each row is, -1 for the others.
+    these rows appear in the chunk, and ``numbers`` (m,) says which of the asked rows each row is, -1 for the others.
     """
 
     low: int

@@ -11,7 +11,7 @@ from screening.features.definitions.places import Distance
 from screening.features.definitions.relations import Relation
 from screening.features.definitions.specification import Specification
 from screening.transactions.schema import CellKind, Column, ColumnContract, Role
-from screening.transactions.times import Since
+from screening.transactions.times import StartUnit
 
 
 def catalogue(definition: Specification) -> tuple[Feature, ...]:
@@ -141,7 +141,7 @@ def features_of_count(column: Column) -> Iterator[Feature]:
     """Yield the features of a count's place in a day of 24 hours. Which hour of a clock that is nobody knows, and no
     name says so.
     """
-    if column.since is Since.DAYS:
+    if column.since is StartUnit.DAYS:
         return
     name, topic = column.name, f"part of day {column.name}"
     words = f"the time since {name} last completed a day of 24 hours from its start"

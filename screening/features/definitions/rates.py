@@ -45,7 +45,7 @@ class Rates:
 
     @classmethod
     def learn(cls, cells: Floats, label: Labels) -> Rates:
-        """Return the rates of values that stand in more than one row; (rows,) both, a blank is no value."""
+        """Return the rates of values that appear in more than one row; (rows,) both, a blank is no value."""
         known = np.isfinite(cells)
         levels, place, count = np.unique(cells[known], return_inverse=True, return_counts=True)
         frauds = np.bincount(place, weights=label[known] == 1, minlength=len(levels))

@@ -41,7 +41,7 @@ POLL_SECONDS = 0.0005
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Head:
+class ChainHead:
     """The last entry of a log: its number, hash and time, the file that it is in, and where it ends there (bytes)."""
 
     number: int
@@ -51,7 +51,7 @@ class Head:
     time: str
     signature: str = ""
 
-    def signed(self, key: bytes) -> Head:
+    def signed(self, key: bytes) -> ChainHead:
         """Return it with its signature, HMAC-SHA256 over the rest as canonical JSON."""
         return replace(self, signature=self._signature(key))
 
@@ -76,10 +76,10 @@ class Head:
         }
 
 
-def read_head(text: str | bytes) -> Head | None:
+def read_head(text: str | bytes) -> ChainHead | None:
     """Return the head that a text holds; ``None`` if it holds none."""
     try:
-        found = Head(**json.loads(text))
+        found = ChainHead(**json.loads(text))
     except (ValueError, TypeError, RecursionError):
         return None
     words = (found.hash, found.file, found.time, found.signature)
@@ -155,12 +155,12 @@ class Chain:
             text = following.signed(key).text().ljust(HEAD_BYTES - 1)
             write_at_start(head_handle, text.encode("ascii") + b"\n")
 
-    def head(self) -> Head | None:
+    def head(self) -> ChainHead | None:
         """Return the head that lies beside the log; ``None`` if nothing was written yet, or it is no head any more."""
         with self.locked():
             return self.head_as_written()
 
-    def head_as_written(self) -> Head | None:
+    def head_as_written(self) -> ChainHead | None:
         """Return the same to whoever has the lock."""
         try:
             return read_head((self._folder / HEAD).read_bytes())
@@ -183,7 +183,7 @@ class Chain:
                     raise OSError(errno.EAGAIN, "another host has its lock for too long")
                 yield
 
-    def _begun(self) -> tuple[Head, dict[str, Any]]:
+    def _begun(self) -> tuple[ChainHead, dict[str, Any]]:
         """Return where to go on without a head, and what the next entry says of that."""
         files = self._files()
         for path in reversed(files):
@@ -191,7 +191,7 @@ class Chain:
             if last is not None:
                 link = last[CHAIN]
                 return (
-                    Head(
+                    ChainHead(
                         number=link["number"],
                         hash=link["hash"],
                         file=path.name,
@@ -201,13 +201,15 @@ class Chain:
                     {"head_lost": True},
                 )
         earlier = [{"file": path.name, **digest_of(path)} for path in files]
-        start = Head(number=0, hash=NOTHING, file="", size=0, time="")
+        start = ChainHead(number=0, hash=NOTHING, file="", size=0, time="")
         if not earlier:
             return start, {}
         return replace(start, file=files[-1].name, size=files[-1].stat().st_size), {"earlier": earlier}
 
 
-def append_entry(handle: int, name: str, entry: dict[str, Any], *, link: dict[str, Any], head: Head) -> Head:
+def append_entry(
+    handle: int, name: str, entry: dict[str, Any], *, link: dict[str, Any], head: ChainHead
+) -> ChainHead:
     """Append an entry to an open file, and return the head that it makes, not signed yet."""
     size, start = os.fstat(handle).st_size, b""
     if size != (head.size if name == head.file else 0):
@@ -223,12 +225,12 @@ def append_entry(handle: int, name: str, entry: dict[str, Any], *, link: dict[st
     if os.write(handle, line) != len(line):
         os.ftruncate(handle, size)
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    return Head(
+    return ChainHead(
         number=link["number"], hash=link["hash"], file=name, size=size + len(line), time=str(entry["time"])
     )
 
 
-def catch_up(handle: int, name: str, size: int, head: Head) -> tuple[Head, bytes]:
+def catch_up(handle: int, name: str, size: int, head: ChainHead) -> tuple[ChainHead, bytes]:
     """Return the head after what a writer appended that was killed before it wrote its head, and the torn line at the
     end of the file.
     """

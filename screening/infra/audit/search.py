@@ -26,7 +26,7 @@ class BadSearch(ScreeningError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Search:
+class AuditSearch:
     """Filter of audit entries: of one user, about one object (the value of any field), of one event, from a time up to
     before another. ``None``: all.
     """
@@ -50,14 +50,14 @@ class Search:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundEntry:
     """An entry, and where it begins: ``<file>:<byte>``."""
 
     entry: dict[str, Any]
     place: str
 
 
-def search(files: Sequence[Path], chosen: Search, before: str | None = None) -> Iterator[Found]:
+def search(files: Sequence[Path], chosen: AuditSearch, before: str | None = None) -> Iterator[FoundEntry]:
     """Yield entries, the latest first.
 
     Args:
@@ -75,10 +75,10 @@ def search(files: Sequence[Path], chosen: Search, before: str | None = None) -> 
         for start, line in lines_backwards(file, place if file.name == name else None):
             entry = read_entry(line)
             if entry is not None and chosen.takes(entry):
-                yield Found(entry, f"{file.name}:{start}")
+                yield FoundEntry(entry, f"{file.name}:{start}")
 
 
-def forwards(files: Sequence[Path], chosen: Search) -> Iterator[dict[str, Any]]:
+def forwards(files: Sequence[Path], chosen: AuditSearch) -> Iterator[dict[str, Any]]:
     """Yield entries in the order in which they were written."""
     for file in files_within(files, chosen):
         with file.open("rb") as lines:
@@ -93,7 +93,7 @@ def about_of(entry: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in entry.items() if name not in ABOUT}
 
 
-def files_within(files: Sequence[Path], chosen: Search) -> list[Path]:
+def files_within(files: Sequence[Path], chosen: AuditSearch) -> list[Path]:
     """Return the files of the months in question; the one of old versions may have any."""
     first = "" if chosen.begin is None else f"audit-{chosen.begin.astimezone(UTC):%Y-%m}.jsonl"
     last = "audit-9999" if chosen.end is None else f"audit-{chosen.end.astimezone(UTC):%Y-%m}.jsonl"

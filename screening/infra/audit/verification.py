@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from screening.infra.audit.chain import CHAIN, NOTHING, Head, hash_of, parse
+from screening.infra.audit.chain import CHAIN, NOTHING, ChainHead, hash_of, parse
 
 LOST = (
     "the head was missing or damaged when this entry was written: whether entries before it were cut off, only a head "
@@ -17,7 +17,7 @@ LOST = (
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class AuditFault:
     """First fault of an audit log: the number of the entry, its file, and the line there (from 1)."""
 
     problem: str
@@ -47,7 +47,7 @@ class Verification:
     entries: int = 0
     first: int | None = None
     last: int | None = None
-    fault: Fault | None = None
+    fault: AuditFault | None = None
     notes: list[str] = field(default_factory=list)
 
 
@@ -64,7 +64,7 @@ class _Line:
 
 
 def verify(
-    files: Sequence[Path], key: bytes, heads: Sequence[tuple[str, Head | None]], since: str | None = None
+    files: Sequence[Path], key: bytes, heads: Sequence[tuple[str, ChainHead | None]], since: str | None = None
 ) -> Verification:
     """Verify the files of a log.
 
@@ -94,13 +94,13 @@ class _Walk:
         self.found = Verification()
         self.chained, self._plain = arrange_files(files)
         self.pinned = pinned
-        self.lost: list[Fault] = []
+        self.lost: list[AuditFault] = []
         self._files, self._since = files, since
         self._previous, self._number = NOTHING, 0
         if not self.chained:
             self.found.notes.append("no entry is in the chain yet")
 
-    def fault(self) -> Fault | None:
+    def fault(self) -> AuditFault | None:
         """Return the first fault."""
         for index, file in enumerate(self.chained):
             between: _Line | None = None
@@ -115,7 +115,7 @@ class _Walk:
                 between = None
             if between is not None and between.whole:
                 problem = "was changed, or the line was added: it is no entry"
-                return Fault(problem, self._number + 1, file.name, between.number)
+                return AuditFault(problem, self._number + 1, file.name, between.number)
             if between is not None:
                 self.found.notes.append(f"{file.name} ends in a torn line, which was never an entry")
         return None
@@ -128,9 +128,9 @@ class _Walk:
         if self._number in self.pinned:
             self.pinned[self._number] = self._previous
         if link.get("head_lost"):
-            self.lost.append(Fault(LOST, self._number, line.file.name, line.number))
+            self.lost.append(AuditFault(LOST, self._number, line.file.name, line.number))
 
-    def _first(self, line: _Line, file: Path) -> Fault | None:
+    def _first(self, line: _Line, file: Path) -> AuditFault | None:
         """Begin at the first entry that is there; return what is missing before it."""
         if self.found.first is not None:
             return None
@@ -142,13 +142,13 @@ class _Walk:
         self._previous = NOTHING
         return check_earlier(self.found, link, self._plain, self._files, self._since)
 
-    def _problems(self, line: _Line, between: _Line | None) -> Iterator[Fault]:
+    def _problems(self, line: _Line, between: _Line | None) -> Iterator[AuditFault]:
         """Yield what is wrong with an entry, the most telling first."""
         entry, number = line.entry or {}, self._number + 1
         link = entry[CHAIN]
 
-        def at(problem: str, where: int = 0) -> Fault:
-            return Fault(problem, number, line.file.name, where or line.number)
+        def at(problem: str, where: int = 0) -> AuditFault:
+            return AuditFault(problem, number, line.file.name, where or line.number)
 
         if link["number"] != number:
             if between is not None:
@@ -172,38 +172,38 @@ class _Walk:
 def check_head(
     found: Verification,
     name: str,
-    head: Head | None,
+    head: ChainHead | None,
     key: bytes,
     pinned: dict[int, str | None],
     *,
     beside: bool,
-) -> Fault | None:
-    """Return what a head tells: an end that was cut off, or a chain that was written anew."""
+) -> AuditFault | None:
+    """Return what a head tells: an end that was cut off, or a chain that was written again."""
     last = found.last or 0
     if head is None or not head.holds(key):
-        return Fault(f"the head {name} is missing, was changed, or isn't this instance's")
+        return AuditFault(f"the head {name} is missing, was changed, or isn't this instance's")
     if head.number > last:
         missing = f"entries {last + 1:,} to {head.number:,} are" if head.number > last + 1 else "it is"
-        return Fault(
+        return AuditFault(
             f"was cut off with the end: the head {name} is of entry {head.number:,}; {missing} missing",
             last + 1,
         )
     if head.number < (found.first or 0):
         found.notes.append(f"the head {name} is of entry {head.number:,}, which was moved away")
     elif pinned[head.number] != head.hash:
-        return Fault(f"was changed, or all of the chain: the head {name} has another hash", head.number)
+        return AuditFault(f"was changed, or all of the chain: the head {name} has another hash", head.number)
     # one may be: its writer was killed before it wrote the head
     if beside and head.number < last - 1:
-        return Fault(f"was added: the head {name} is of entry {head.number:,}", head.number + 1)
+        return AuditFault(f"was added: the head {name} is of entry {head.number:,}", head.number + 1)
     return None
 
 
-def _missing(found: Verification, first: int, file: Path, since: str | None) -> Fault | None:
+def _missing(found: Verification, first: int, file: Path, since: str | None) -> AuditFault | None:
     said = f"entries 1 to {first - 1:,} aren't here" if first > 2 else "entry 1 isn't here"
     if since is not None and file.name >= f"audit-{since}":
         found.notes.append(f"{said}: they were moved away")
         return None
-    return Fault(f"was removed, or moved away: {said}", 1, file.name, 1)
+    return AuditFault(f"was removed, or moved away: {said}", 1, file.name, 1)
 
 
 def check_earlier(
@@ -212,19 +212,21 @@ def check_earlier(
     plain: dict[str, list[Path]],
     files: Sequence[Path],
     since: str | None,
-) -> Fault | None:
+) -> AuditFault | None:
     """Compare what was written before there was a chain with what the first entry says of it."""
     told = link.get("earlier", ())
     for each in told:
         same = [path for path in files if path.name == each["file"]]
         if not same and since is None:
-            return Fault("was removed, or moved away: the first entry names it", file=each["file"])
+            return AuditFault("was removed, or moved away: the first entry names it", file=each["file"])
         if not same:
             found.notes.append(f"{each['file']} was moved away")
         elif not any(_begins(path, each) for path in same):
-            return Fault("was changed since the chain began after it", file=each["file"])
+            return AuditFault("was changed since the chain began after it", file=each["file"])
     added = sorted(set(plain) - {each["file"] for each in told})
-    return Fault("holds no entry of the chain: it was changed or added", file=added[0]) if added else None
+    return (
+        AuditFault("holds no entry of the chain: it was changed or added", file=added[0]) if added else None
+    )
 
 
 def _begins(path: Path, said: dict[str, Any]) -> bool:

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from screening.errors import BadFile, TooLarge
-from screening.intake.batch import Limits
+from screening.intake.batch import ReadLimits
 from screening.intake.conversion.convert import REFUSED
-from screening.intake.kinds import Kind
+from screening.intake.kinds import FileKind
 
 
 def main() -> int:
@@ -23,11 +23,11 @@ def main() -> int:
     """
     order: dict[str, Any] = json.loads(sys.stdin.readline())
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    limits = Limits(**order["limits"])
+    limits = ReadLimits(**order["limits"])
     _confine(limits)
     try:
         since_1904 = _convert(
-            Kind(order["kind"]), Path(order["source"]), Path(order["target"]), limits, order.get("sheet")
+            FileKind(order["kind"]), Path(order["source"]), Path(order["target"]), limits, order.get("sheet")
         )
     except BadFile as problem:
         return _refuse(problem)
@@ -48,8 +48,8 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _convert(kind: Kind, source: Path, target: Path, limits: Limits, sheet: str | None) -> bool:
-    if kind is Kind.PARQUET:
+def _convert(kind: FileKind, source: Path, target: Path, limits: ReadLimits, sheet: str | None) -> bool:
+    if kind is FileKind.PARQUET:
         from screening.intake.conversion import parquet
 
         parquet.to_csv(source, target, limits)
@@ -65,7 +65,7 @@ def _refuse(problem: BadFile) -> int:
     return REFUSED
 
 
-def _confine(limits: Limits) -> None:
+def _confine(limits: ReadLimits) -> None:
     try:
         import resource
     except ImportError:

@@ -18,8 +18,8 @@ from pathlib import Path
 
 from screening.cards.masking import masked
 from screening.errors import BadFile, TooLarge
-from screening.intake.batch import MEGABYTE, Limits
-from screening.intake.kinds import Kind
+from screening.intake.batch import MEGABYTE, ReadLimits
+from screening.intake.kinds import FileKind
 from screening.settings import ROOT
 
 # Kept from a process that reads hostile files: it needs no secrets.
@@ -33,9 +33,9 @@ REFUSED = 3
 
 def convert(
     source: Path,
-    kind: Kind,
+    kind: FileKind,
     target: Path,
-    limits: Limits,
+    limits: ReadLimits,
     waiting: Callable[[], None] = lambda: None,
     *,
     sheet: str | None = None,

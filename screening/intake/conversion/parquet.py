@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from screening.errors import BadFile
-from screening.intake.batch import Limits
+from screening.intake.batch import ReadLimits
 from screening.intake.conversion import arrow_csv
 from screening.intake.streams import check_growth
 
@@ -15,7 +15,7 @@ ROWS = 16_384
 _DAMAGED = "The Parquet file is damaged or cut off."
 
 
-def to_csv(source: Path, target: Path, limits: Limits) -> None:
+def to_csv(source: Path, target: Path, limits: ReadLimits) -> None:
     """Write the rows of a Parquet file as CSV; numbers so that they read back exactly.
 
     A column of equal values takes some bytes, however many rows it has. What the file says of its size is looked at

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from screening.errors import BadFile
-from screening.intake.batch import Limits
+from screening.intake.batch import ReadLimits
 from screening.intake.conversion.zip_contents import check_workbook, counts_from_1904
 from screening.intake.formulas import csv_text
-from screening.intake.kinds import Kind
+from screening.intake.kinds import FileKind
 
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _ENCRYPTED = "EncryptedPackage".encode("utf-16-le")
@@ -26,7 +26,7 @@ MOST_NAMED = 5
 ROWS_AT_ONCE = 1000
 
 
-def to_csv(source: Path, target: Path, kind: Kind, limits: Limits, wanted: str | None = None) -> bool:
+def to_csv(source: Path, target: Path, kind: FileKind, limits: ReadLimits, wanted: str | None = None) -> bool:
     """Write the one sheet with data, or the one that is ``wanted``, as CSV; numbers so that they read back exactly.
 
     Gives whether the workbook counts its days from 1904: numbers that aren't dates by their format may be days, too.
@@ -37,7 +37,7 @@ def to_csv(source: Path, target: Path, kind: Kind, limits: Limits, wanted: str |
         TooLarge: it unpacks to more than ``limits`` allow.
     """
     errors: dict[str, str] = {}
-    if kind is Kind.XLSX:
+    if kind is FileKind.XLSX:
         check_container(source)
         errors = check_workbook(source, limits)
     import python_calamine

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from screening.errors import BadFile
-from screening.intake.batch import MEGABYTE, Limits
-from screening.intake.kinds import Kind
+from screening.intake.batch import MEGABYTE, ReadLimits
+from screening.intake.kinds import FileKind
 from screening.intake.streams import check_growth
 
 ENTRIES = 10_000
@@ -36,7 +36,7 @@ MOST_ERRORS = 100_000
 _PLACE = re.compile(rb'\br="([A-Z]{1,3}[0-9]{1,7})"')
 
 
-def check_workbook(source: Path, limits: Limits) -> dict[str, str]:
+def check_workbook(source: Path, limits: ReadLimits) -> dict[str, str]:
     """Refuse an .xlsx that is no workbook, unpacks to too much, or holds what no spreadsheet writes.
 
     Gives the cells that show an error, as ``#DIV/0!``, by their places: parsers give nothing for them.
@@ -73,15 +73,15 @@ def check_workbook(source: Path, limits: Limits) -> dict[str, str]:
     return errors
 
 
-def counts_from_1904(source: Path, kind: Kind) -> bool:
+def counts_from_1904(source: Path, kind: FileKind) -> bool:
     """Return whether a workbook that was checked counts its days from 1904, as those of the first Macs do."""
-    if kind is Kind.XLS:
+    if kind is FileKind.XLS:
         return _OLD_1904 in source.read_bytes()
     with zipfile.ZipFile(source) as archive, archive.open("xl/workbook.xml") as book:
         return _SINCE_1904.search(book.read(MEGABYTE)) is not None
 
 
-def check_list(entries: list[zipfile.ZipInfo], packed: int, limits: Limits) -> None:
+def check_list(entries: list[zipfile.ZipInfo], packed: int, limits: ReadLimits) -> None:
     """Refuse an archive by its table of contents.
 
     Raises:

@@ -12,7 +12,7 @@ from screening.intake.numbers import take_apart
 from screening.intake.text.plain_numbers import take_numbers
 from screening.intake.text.typed_cells import Sign
 from screening.transactions import times
-from screening.transactions.composition import OF_AMOUNTS, Part, PartKind, direction_of
+from screening.transactions.composition import OF_AMOUNTS, PartKind, ValuePart, direction_of
 from screening.transactions.missing import missing
 from screening.transactions.schema import CellKind
 from screening.transactions.sources import DIRECTION_KINDS, Source
@@ -56,8 +56,8 @@ class ColumnEvidence:
         kind = self.source.kind
         if kind is CellKind.NUMBER:
             self.numbers.add(text, count)
-            if self.source.part in (Part.DEBIT, Part.CREDIT):
-                self.sign(text, 1.0 if self.source.part is Part.DEBIT else -1.0, count)
+            if self.source.part in (ValuePart.DEBIT, ValuePart.CREDIT):
+                self.sign(text, 1.0 if self.source.part is ValuePart.DEBIT else -1.0, count)
         elif kind is CellKind.TIME:
             self.times.add(text, count)
         elif kind is PartKind.CLOCK:

@@ -19,25 +19,25 @@ from numpy.typing import NDArray
 from screening.cards.masking import masked
 from screening.errors import BadFile, CellProblem, ScreeningError
 from screening.intake import streams
-from screening.intake.batch import FIRST_ROWS, Batch, Head, Limits
+from screening.intake.batch import FIRST_ROWS, Batch, ReadLimits, TableHead
 from screening.intake.evidence import FEW, NumberEvidence
-from screening.intake.numbers import Writing
+from screening.intake.numbers import DigitLayout
 from screening.intake.text import dialect
 from screening.intake.text.card_watch import CardWatch
 from screening.intake.text.hour_watch import HourWatch
 from screening.intake.text.parse import Layout, Parsed, exact, prepared, sampled
-from screening.intake.text.problems import Tally
-from screening.intake.text.records import Block, Marks, blocks, ends, first_end
+from screening.intake.text.problems import ProblemTally
+from screening.intake.text.records import Block, RecordEnds, blocks, ends, first_end
 from screening.intake.text.requote import with_commas
 from screening.intake.text.survey import Forms, Unsettled
 from screening.intake.text.total_watch import TotalWatch
-from screening.intake.text.typed_cells import Clock, readers_of
+from screening.intake.text.typed_cells import TimeOfDay, readers_of
 from screening.intake.text.word_watch import WordWatch
 from screening.transactions.amount_units import AmountUnit
 from screening.transactions.schema import CellKind, ColumnContract, Matrix, Transactions
 from screening.transactions.sources import sources_of
 
-Choose = Callable[[Head], ColumnContract]
+Choose = Callable[[TableHead], ColumnContract]
 BOM = b"\xef\xbb\xbf"
 SETTLING_ROWS = 500
 """Rows of a block that are looked at first for an amount that settles what a point is."""
@@ -46,7 +46,7 @@ AHEAD = 2
 
 
 @dataclass(slots=True)
-class Opened:
+class OpenedTable:
     """A table whose header has been read; ``pieces`` is what follows, in UTF-8 or a superset of ASCII."""
 
     pieces: Iterator[bytes]
@@ -60,8 +60,8 @@ class Opened:
 
 
 def open_table(
-    raw: Iterator[bytes], choose: Choose, limits: Limits, *, copied: bool, delimiter: str | None = None
-) -> Opened:
+    raw: Iterator[bytes], choose: Choose, limits: ReadLimits, *, copied: bool, delimiter: str | None = None
+) -> OpenedTable:
     """Read the header and let ``choose`` pick the contract. The delimiter is found out if it isn't given.
 
     Raises:
@@ -98,7 +98,7 @@ def open_table(
     table = dialect.read_header(first, delimiter or named or dialect.delimiter_of(first))
     layout = _layout(table, choose, lambda: first_rows(head[stop:], table.delimiter))
     copied = copied or layout.delimiter != "," or bool(skipped + above)
-    return Opened(
+    return OpenedTable(
         without_first(raw, stop), layout, first, stop, copied, 1 + head.count(b"\n", 0, stop), lines
     )
 
@@ -123,7 +123,7 @@ def first_rows(data: bytes, delimiter: str) -> list[list[str]]:
 
 def _layout(table: dialect.Dialect, choose: Choose, rows: Callable[[], list[list[str]]]) -> Layout:
     try:
-        contract = choose(Head(table.header, rows)).made(table.header)
+        contract = choose(TableHead(table.header, rows)).made(table.header)
         places, sources = contract.match(table.header), sources_of(contract, table.header)
     except ScreeningError as problem:
         # a file without a header may show a card number where names should be
@@ -135,9 +135,9 @@ def _layout(table: dialect.Dialect, choose: Choose, rows: Callable[[], list[list
 
 
 def read_table(
-    opened: Opened,
+    opened: OpenedTable,
     copy: Path | None,
-    limits: Limits,
+    limits: ReadLimits,
     *,
     set_aside: bool,
     all_bad: bool = False,
@@ -153,7 +153,7 @@ def read_table(
         Unsettled: without ``forms``, a cell has another meaning or several: the whole file must be looked at.
         BadFile: at the end of the file, with all that is wrong; at once where nothing after it can be read.
     """
-    tally = Tally(limits, set_aside=set_aside, lines=lines, all_bad=all_bad)
+    tally = ProblemTally(limits, set_aside=set_aside, lines=lines, all_bad=all_bad)
     opened = replace(opened, layout=replace(opened.layout, fraud=fraud))
     reader = _Reader(opened, limits, tally, forms)
     if copy is None:
@@ -164,7 +164,9 @@ def read_table(
 
 
 class _Reader:
-    def __init__(self, opened: Opened, limits: Limits, tally: Tally, forms: Forms | None) -> None:
+    def __init__(
+        self, opened: OpenedTable, limits: ReadLimits, tally: ProblemTally, forms: Forms | None
+    ) -> None:
         self._opened, self._limits, self._layout = opened, limits, opened.layout
         self._forms = forms
         if forms is None and (opened.layout.composed or opened.layout.contract.unit is not AmountUnit.WHOLE):
@@ -174,7 +176,7 @@ class _Reader:
             self._layout = replace(opened.layout, readers=forms.readers)
         self._tally = tally
         self._row, self._line, self._offset = 1, opened.line, opened.offset
-        self._text = streams.Text()
+        self._text = streams.EncodingWatch()
         self._label_used = self._layout.label is not None
         self._cards = CardWatch(self._layout)
         self._words = WordWatch(self._layout)
@@ -184,7 +186,7 @@ class _Reader:
         if opened.above:
             self._notes.append(f"{opened.above} lines above the header were passed over.")
         self._doubtful = self._empty = 0
-        self._clocks: dict[int, set[Clock]] = {}
+        self._clocks: dict[int, set[TimeOfDay]] = {}
         self._amount = self._amount_place() if forms is None else None
 
     def batches(self, copy: BinaryIO | None) -> Iterator[Batch]:
@@ -206,9 +208,9 @@ class _Reader:
         check_doubtful(self._doubtful, self._row - 1, problems, first)
         self._hours.check()
 
-    def _parsed(self) -> Iterator[tuple[Block, Marks, Parsed | None]]:
+    def _parsed(self) -> Iterator[tuple[Block, RecordEnds, Parsed | None]]:
         """Yield blocks in their order, parsed in a thread while the caller scores the one before."""
-        waiting: deque[tuple[Block, Future[tuple[Marks, Parsed | None]]]] = deque()
+        waiting: deque[tuple[Block, Future[tuple[RecordEnds, Parsed | None]]]] = deque()
         with ThreadPoolExecutor(1, thread_name_prefix="intake") as pool:
             for block in blocks(self._opened.pieces, self._limits, self._layout.delimiter, self._note_empty):
                 waiting.append((block, pool.submit(prepared, block, self._layout)))
@@ -251,7 +253,7 @@ class _Reader:
             if seen.points or seen.large:
                 self._amount = None
                 return
-        if seen.writings[Writing.LONE_POINT]:
+        if seen.writings[DigitLayout.LONE_POINT]:
             raise Unsettled
 
     def _look_at_exponents(self, block: Block, stops: NDArray[np.int64]) -> None:
@@ -283,7 +285,7 @@ class _Reader:
             raise Unsettled
 
     def _batch(
-        self, block: Block, marks: Marks, parsed: Parsed | None, copy: BinaryIO | None, *, final: bool
+        self, block: Block, marks: RecordEnds, parsed: Parsed | None, copy: BinaryIO | None, *, final: bool
     ) -> Batch | None:
         stops = marks.ends
         self._tally.check_block(block, stops, self._row, self._line)
@@ -370,12 +372,12 @@ def check_doubtful(cells: int, rows: int, problems: list[CellProblem], first: st
             f"{cells:,} cells of this file are written in a way that isn't read here: what the others "
             "mean is then not certain either.",
             where=first,
-            remedy="Mend the columns named below and send the file again.",
+            remedy="Fix the columns named below and send the file again.",
             problems=problems,
             problem_count=cells,
         )
 
 
-def _canonical_header(opened: Opened) -> bytes:
+def _canonical_header(opened: OpenedTable) -> bytes:
     header = with_commas(opened.header, opened.layout.delimiter).removeprefix(BOM)
     return header if header.endswith(b"\n") else header + b"\n"

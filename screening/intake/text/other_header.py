@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from enum import Enum
 
 from screening.errors import BadFile, CellProblem
-from screening.intake.batch import Limits
+from screening.intake.batch import ReadLimits
 from screening.intake.streams import readable
 from screening.intake.text.dialect import cells
 from screening.intake.text.records import blocks
@@ -17,7 +17,7 @@ SHARED = 2
 """Names of the header that a row must have to be a header itself."""
 
 
-class Again(Enum):
+class RepeatedHeader(Enum):
     """Ways in which a row can repeat the header; the value is its fault."""
 
     SAME = "repeats the header"
@@ -25,7 +25,7 @@ class Again(Enum):
     OTHER = "is another header: the rows below it have other columns"
 
 
-def again(row: Sequence[str], header: Sequence[str]) -> Again | None:
+def again(row: Sequence[str], header: Sequence[str]) -> RepeatedHeader | None:
     """Tell whether a row is a header.
 
     Args:
@@ -34,16 +34,16 @@ def again(row: Sequence[str], header: Sequence[str]) -> Again | None:
     """
     names = [normalise(cell) for cell in row]
     if names == list(header):
-        return Again.SAME
+        return RepeatedHeader.SAME
     filled = [name for name in names if name]
     same = sum(name in header for name in filled)
     if same < SHARED or 2 * same < len(filled):
         return None
-    return Again.MOVED if sorted(filled) == sorted(filter(None, header)) else Again.OTHER
+    return RepeatedHeader.MOVED if sorted(filled) == sorted(filter(None, header)) else RepeatedHeader.OTHER
 
 
 def problem_of(
-    pieces: Iterator[bytes], header: Sequence[str], delimiter: str, limits: Limits
+    pieces: Iterator[bytes], header: Sequence[str], delimiter: str, limits: ReadLimits
 ) -> BadFile | None:
     """Return what is wrong with a table that has another header in its middle; ``None`` where it has none.
 
@@ -68,7 +68,7 @@ def problem_of(
             for number, stop in enumerate(stops, start=row + 1):
                 record, start = block.data[start:stop], stop
                 found = kind_of(record, known, delimiter)
-                if found is not None and found is not Again.SAME:
+                if found is not None and found is not RepeatedHeader.SAME:
                     return BadFile(
                         f"Row {number:,} {found.value}.",
                         where=f"row {number:,}",
@@ -81,7 +81,7 @@ def problem_of(
     return None
 
 
-def kind_of(record: bytes, header: Sequence[str], delimiter: str) -> Again | None:
+def kind_of(record: bytes, header: Sequence[str], delimiter: str) -> RepeatedHeader | None:
     """Return what a record repeats of the header; ``None`` where it is none, or can't be read."""
     try:
         return again(cells(readable(record).rstrip("\r\n"), delimiter), header)

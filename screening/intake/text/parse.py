@@ -21,9 +21,9 @@ from screening.intake.streams import readable
 from screening.intake.text import typed_cells
 from screening.intake.text.arrow_table import read_block
 from screening.intake.text.dialect import cells
-from screening.intake.text.other_header import Again, again
-from screening.intake.text.records import Block, Marks, stray_quote
-from screening.intake.text.typed_cells import CellReader, Clock
+from screening.intake.text.other_header import RepeatedHeader, again
+from screening.intake.text.records import Block, RecordEnds, stray_quote
+from screening.intake.text.typed_cells import CellReader, TimeOfDay
 from screening.transactions.composition import listed
 from screening.transactions.encoding import text_code
 from screening.transactions.guards import bare
@@ -95,7 +95,7 @@ class Parsed:
     """Cells that can't be used by the form of their column and mean something by another."""
     bad_frauds: int = 0
     """Rows that can't be used and whose label says fraud."""
-    clocks: dict[int, set[Clock]] = field(default_factory=dict)
+    clocks: dict[int, set[TimeOfDay]] = field(default_factory=dict)
     """Of columns of times that are read without a form, by their place among the sources: how they tell the time of
     day."""
     hopeless: bool = False
@@ -313,7 +313,7 @@ class _Exact:
     def _header_again(self, index: int, row: Sequence[str]) -> bool:
         """Note a row that is a header: that of the file, or another one, below which cells mean something else."""
         found = again(row, self._header)
-        if found is Again.SAME:
+        if found is RepeatedHeader.SAME:
             self._bad_row(index, found.value)
         elif found is not None:
             self.broken_at(index, found.value)
@@ -330,7 +330,7 @@ def has_total(row: Sequence[str]) -> bool:
     return any(bare(cell).casefold().rstrip(": ") in TOTALS for cell in row)
 
 
-def prepared(block: Block, layout: Layout) -> tuple[Marks, Parsed | None]:
+def prepared(block: Block, layout: Layout) -> tuple[RecordEnds, Parsed | None]:
     """Return the ends of a block's records, and its numbers if the fast way takes it."""
     marks = block.marks(layout.delimiter)
     if block.overlong or b"\0" in block.data or marks.stray is not None:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from screening.intake.evidence import EXAMPLES, NumberEvidence
-from screening.intake.numbers import Writing
+from screening.intake.numbers import DigitLayout
 
 Ints = NDArray[np.int64]
 MARK, SIGN, ODD, SIGNIFICANT = 1, 1 << 8, 1 << 16, 1 << 24
@@ -36,11 +36,17 @@ def take_numbers(seen: NumberEvidence, cells: Any) -> None:
     """Add the cells of a column, an Arrow array of texts without nulls, as if each were added by itself."""
     if not len(cells):
         return
-    writings = (Writing.INTEGER, Writing.POINT, Writing.LONE_POINT, Writing.COMMA, Writing.LONE_COMMA)
+    writings = (
+        DigitLayout.INTEGER,
+        DigitLayout.POINT,
+        DigitLayout.LONE_POINT,
+        DigitLayout.COMMA,
+        DigitLayout.LONE_COMMA,
+    )
     kinds, zeros, long = told_apart(cells)
     plain = kinds >= 0
     counts = np.bincount(kinds[plain], minlength=len(writings))
-    examples: list[tuple[int, Writing, str]] = []
+    examples: list[tuple[int, DigitLayout, str]] = []
     for kind in np.flatnonzero(counts).tolist():
         writing = writings[kind]
         seen.writings[writing] += int(counts[kind])

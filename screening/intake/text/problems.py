@@ -6,17 +6,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from screening.errors import BadFile, CellProblem
-from screening.intake.batch import Limits
+from screening.intake.batch import ReadLimits
 from screening.intake.text.parse import Parsed
 from screening.intake.text.records import Block
 
 SET_ASIDE = "or tick 'score the good rows and list the bad ones'"
 
 
-class Tally:
+class ProblemTally:
     """Counts the problems of a file and keeps the first few."""
 
-    def __init__(self, limits: Limits, *, set_aside: bool, lines: bool, all_bad: bool = False) -> None:
+    def __init__(self, limits: ReadLimits, *, set_aside: bool, lines: bool, all_bad: bool = False) -> None:
         self._limits, self._set_aside, self._lines = limits, set_aside, lines
         self._all_bad = all_bad
         self._first: list[CellProblem] = []
@@ -112,19 +112,19 @@ class Tally:
             remedy = "Export the file again: one header, no empty lines, and in each row as many cells as the header."
         elif every:
             what = f"No row of this file can be scored ({count})."
-            remedy = "Mend the columns named below and send the file again."
+            remedy = "Fix the columns named below and send the file again."
         else:
             what = f"This file has {count}: cells that a detector needs can't be used."
-            remedy = f"Mend them and send the file again, {SET_ASIDE}."
+            remedy = f"Fix them and send the file again, {SET_ASIDE}."
         return BadFile(what, where=where, remedy=remedy, problems=self._first[:], problem_count=self._count)
 
 
-def _endless(block: Block, limits: Limits) -> str:
+def _endless(block: Block, limits: ReadLimits) -> str:
     if block.unclosed:
         return "has a quotation mark that is never closed"
     return too_long(limits)
 
 
-def too_long(limits: Limits) -> str:
+def too_long(limits: ReadLimits) -> str:
     """Return what is wrong with a row that is longer than a row may be."""
     return f"is longer than {limits.record // 1024} kB, the most that a row may take"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from screening.intake.batch import Limits
+from screening.intake.batch import ReadLimits
 
 QUOTE, NEWLINE, RETURN = ord('"'), ord("\n"), ord("\r")
 BLANK = b" \r\n"
@@ -33,18 +33,18 @@ class Block:
         """Return the end of each record: see :func:`ends`."""
         return ends(self.data, quoted=self.quotes > 0)
 
-    def marks(self, delimiter: str) -> Marks:
+    def marks(self, delimiter: str) -> RecordEnds:
         """Return all that must be known of it before it is read: see :func:`marks_of`."""
         return marks_of(self.data, delimiter, quoted=self.quotes > 0)
 
 
 def blocks(
     pieces: Iterator[bytes],
-    limits: Limits,
+    limits: ReadLimits,
     delimiter: str = "",
     left_out: Callable[[int], None] = lambda _rows: None,
 ) -> Iterator[Block]:
-    """Cut the pieces of a file anew at the ends of records. Empty lines at the end of the file are dropped.
+    """Cut the pieces of a file again at the ends of records. Empty lines at the end of the file are dropped.
 
     With a ``delimiter`` so are rows of nothing but it, as spreadsheets leave them: ``left_out`` gets their count.
     """
@@ -71,7 +71,7 @@ def blocks(
 
 
 @dataclass(frozen=True, slots=True)
-class Marks:
+class RecordEnds:
     """Ends of the records (records,), number of newlines, and place of the first stray quotation mark."""
 
     ends: NDArray[np.int64]
@@ -79,7 +79,7 @@ class Marks:
     stray: int | None
 
 
-def marks_of(data: bytes, delimiter: str, *, quoted: bool) -> Marks:
+def marks_of(data: bytes, delimiter: str, *, quoted: bool) -> RecordEnds:
     """Return all that must be known of a block before it is read, in one look at it: see :func:`ends`,
     :func:`stray_quote`.
     """
@@ -87,7 +87,7 @@ def marks_of(data: bytes, delimiter: str, *, quoted: bool) -> Marks:
     newlines = np.flatnonzero(codes == NEWLINE) + 1
     quotes = np.flatnonzero(codes == QUOTE) if quoted else None
     stray = None if quotes is None else _stray(codes, quotes, delimiter)
-    return Marks(ends_outside_quotes(len(codes), newlines, quotes), len(newlines), stray)
+    return RecordEnds(ends_outside_quotes(len(codes), newlines, quotes), len(newlines), stray)
 
 
 def ends(data: bytes, *, quoted: bool) -> NDArray[np.int64]:

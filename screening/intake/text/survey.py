@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from screening.errors import BadFile
-from screening.intake.batch import Limits
+from screening.intake.batch import ReadLimits
 from screening.intake.forms import (
     Answers,
     clock_notes,
@@ -25,7 +25,7 @@ from screening.intake.text.dialect import cells
 from screening.intake.text.parse import Layout
 from screening.intake.text.records import Block, blocks
 from screening.intake.text.typed_cells import CellReader, Sign
-from screening.transactions.composition import DIRECTIONS, Composition, Part, direction_of, listed
+from screening.transactions.composition import DIRECTIONS, Composition, ValuePart, direction_of, listed
 from screening.transactions.schema import CellKind, Role
 
 
@@ -95,7 +95,7 @@ class Survey:
 def survey(
     pieces: Iterator[bytes],
     layout: Layout,
-    limits: Limits,
+    limits: ReadLimits,
     answers: Answers,
     waiting: Callable[[], None] = lambda: None,
     *,
@@ -190,7 +190,7 @@ def _number(
     # its sign is told by another column
     if one.source.part is not None:
         answers = replace(answers, sign=None)
-    evidence, pair = one.numbers, (Part.DEBIT, Part.CREDIT)
+    evidence, pair = one.numbers, (ValuePart.DEBIT, ValuePart.CREDIT)
     for each in seen:
         # one value in two columns
         if one.source.part in pair and each.source.part in pair and each is not one:
@@ -243,11 +243,11 @@ def note_composed(name: str, made: Composition, seen: list[ColumnEvidence], answ
         raise BadFile(
             f"The words in {second} say that money {way}, and a blank was said to mean the same: then all of it {way}.",
             where=f"column {second}",
-            remedy="Say anew what a blank means, or take the amount alone.",
+            remedy="Say again what a blank means, or take the amount alone.",
         )
     dropped = {one.name for one in seen if one.source.part in made.kinds and one.meaning is Sign.DROPPED}
     minus = f" The minus in {listed(sorted(dropped))} says the same, and was passed over." if dropped else ""
-    if Part.DEBIT in made.kinds:
+    if ValuePart.DEBIT in made.kinds:
         return f"{name} was made of {first} (positive: money that leaves) and {second} (negative).{minus}"
     debit, credit = ("debit or nothing", "credit") if blank == 1 else ("debit", "credit")
     credit = "credit or nothing" if blank == -1 else credit

@@ -37,7 +37,7 @@ DATE_LENGTH = 10
 """Of 2025-12-31: what is longer has a time of day."""
 
 
-class Clock(IntEnum):
+class TimeOfDay(IntEnum):
     """Ways to write a time of day."""
 
     ZONED = 1
@@ -51,9 +51,9 @@ class Clock(IntEnum):
 _SAYS = np.zeros(256, np.uint8)
 """Meaning of the last byte of a time: digits end bare ones, ``Z``, ``UTC`` and ``GMT`` zones, ``AM`` and ``PM``
 halves; 0 nothing."""
-_SAYS[list(b"zZcCtT")] = Clock.ZONED
-_SAYS[list(b"0123456789")] = Clock.BARE
-_SAYS[list(b"mM")] = Clock.HALVED
+_SAYS[list(b"zZcCtT")] = TimeOfDay.ZONED
+_SAYS[list(b"0123456789")] = TimeOfDay.BARE
+_SAYS[list(b"mM")] = TimeOfDay.HALVED
 
 
 class Sign(StrEnum):
@@ -71,7 +71,7 @@ class CellReader:
     """Reader of the cells of one column.
 
     Without forms only cells of one meaning are read: plain numbers, dates of ISO 8601 without an offset from UTC. What
-    else stands in a column is read by the form that the whole column was found to have
+    else appears in a column is read by the form that the whole column was found to have
     (:mod:`screening.intake.forms`).
     """
 
@@ -241,12 +241,12 @@ def from_arrow(column: Any, reader: CellReader) -> Floats | None:
     return np.concatenate(read) if len(read) == len(parts) else None
 
 
-def clocks(column: Any) -> set[Clock]:
+def clocks(column: Any) -> set[TimeOfDay]:
     """Return the clock of each time that was read without a form: by the last byte of each cell.
 
     Offsets from UTC end with a digit, too; they aren't read without a form.
     """
-    found: set[Clock] = set()
+    found: set[TimeOfDay] = set()
     for chunk in column.chunks:
         _, offsets, data = chunk.buffers()
         if data is None:
@@ -254,19 +254,21 @@ def clocks(column: Any) -> set[Clock]:
         stops = np.frombuffer(offsets, np.int32)[chunk.offset : chunk.offset + len(chunk) + 1]
         long = np.diff(stops) > DATE_LENGTH
         last = _SAYS[np.frombuffer(data, np.uint8)[stops[1:][long] - 1]]
-        found |= {clock for clock in Clock if (last == clock).any()}
+        found |= {clock for clock in TimeOfDay if (last == clock).any()}
         for text in {chunk[place].as_py() for place in np.flatnonzero(long)[last == 0].tolist()}:
             found |= clock_of(text)
     return found
 
 
-def clock_of(text: str) -> set[Clock]:
+def clock_of(text: str) -> set[TimeOfDay]:
     """Return the way a cell writes its time of day; empty for a cell without one."""
     plain = times.bare(text)
     zone = times.has_zone(plain)
     if zone is None:
         return set()
-    return {Clock.ZONED if zone else Clock.HALVED if times.half_of_day(plain) is True else Clock.BARE}
+    return {
+        TimeOfDay.ZONED if zone else TimeOfDay.HALVED if times.half_of_day(plain) is True else TimeOfDay.BARE
+    }
 
 
 def _texts(chunk: Any, reader: CellReader) -> Floats | None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from screening.intake.batch import Words
+from screening.intake.batch import CellWords
 from screening.intake.text.arrow_table import texts
 from screening.intake.text.parse import Layout, sampled
 from screening.intake.text.records import Block
@@ -26,7 +26,7 @@ class WordWatch:
         wanted = set(map(normalise, layout.contract.watched))
         names = [name.strip() for name in layout.header]
         self._places = {place: name for place, name in enumerate(names) if normalise(name) in wanted}
-        self.words: dict[str, Words] = {name: Words() for name in self._places.values()}
+        self.words: dict[str, CellWords] = {name: CellWords() for name in self._places.values()}
         """By the names of the columns; one that turns out to have more different cells is dropped."""
 
     def look(self, block: Block, stops: NDArray[np.int64], first_row: int) -> None:
@@ -62,12 +62,14 @@ class WordWatch:
                 return
 
 
-def too_many(words: Words) -> bool:
+def too_many(words: CellWords) -> bool:
     """Return whether a column has more different words than are counted."""
     return sum(not missing(each) for each in words.counts) > MOST_WORDS
 
 
-def merged_words(one: Mapping[str, Words], other: Mapping[str, Words], rows: int) -> dict[str, Words]:
+def merged_words(
+    one: Mapping[str, CellWords], other: Mapping[str, CellWords], rows: int
+) -> dict[str, CellWords]:
     """Return the words of the columns of a table of which one part has ``rows`` rows and the other one is behind it."""
     both = {name: each.merged(other[name], rows) for name, each in one.items() if name in other}
     return {name: words for name, words in both.items() if not too_many(words)}

@@ -2,13 +2,13 @@
 
 from alembic import context
 
-from screening.ledger.tables import SCHEMA, Base
+from screening.ledger.tables import SCHEMA, LedgerBase
 
 context.configure(
     connection=context.config.attributes["connection"],
-    target_metadata=Base.metadata,
+    target_metadata=LedgerBase.metadata,
     version_table=SCHEMA.version_table,
-    render_as_batch=True,  # SQLite alters a table by making it anew
+    render_as_batch=True,  # SQLite alters a table by making it again
     transactional_ddl=True,
 )
 context.run_migrations()

@@ -19,7 +19,7 @@ MOST_ROWS = 20_000
 Rows = dict[str, list[dict[str, Any]]]
 
 
-class Answers:
+class AnswerCache:
     """The latest answers of one process, by what was asked of which state of the ledger."""
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ def state_of(segments: Sequence[Segment], tables: Sequence[pa.Table]) -> bytes:
 
     Args:
         segments: what is read. A segment's file never changes under its name and its hash.
-        tables: the rows that stand in no segment yet, and the later labels.
+        tables: the rows that appear in no segment yet, and the later labels.
     """
     import pyarrow as pa
 

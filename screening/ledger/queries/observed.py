@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sqlalchemy import select
 
 from screening.infra.database import Database
-from screening.ledger.filters import Filter
+from screening.ledger.filters import DecisionFilter
 from screening.ledger.moments import with_zone, without_zone
 from screening.ledger.queries.day_counts import DayCounts
 from screening.ledger.queries.questions import Questions
@@ -49,7 +49,7 @@ class Observed:
 
         Args:
             detector: whose decisions.
-            fingerprint: of the detector as it is now: one of its name that was made anew is another one.
+            fingerprint: of the detector as it is now: one of its name that was made again is another one.
             since: when the periods begin, the latest first: each ends where the one before it begins.
             edges: the highest probability of each bin but the last.
 
@@ -60,7 +60,7 @@ class Observed:
         bins = " + ".join(f"(probability::DOUBLE > {float(edge)!r}::DOUBLE)::INTEGER" for edge in edges)
         query = f"SELECT {ages or 0} AS age, source, {bins} AS bin, count(*) AS rows FROM chosen GROUP BY ALL"
         given = {f"s{place}": without_zone(moment) for place, moment in enumerate(since[:-1])}
-        chosen = Filter(detector=detector, fingerprint=fingerprint, decided_from=since[-1])
+        chosen = DecisionFilter(detector=detector, fingerprint=fingerprint, decided_from=since[-1])
         found: dict[tuple[int, str], NDArray[np.int64]] = {}
         for row in self._questions.ask(query, chosen, given).rows:
             counts = found.setdefault((row["age"], row["source"]), np.zeros(len(edges) + 1, np.int64))
@@ -79,7 +79,7 @@ class Observed:
             one_of: of so many one is drawn, by its id: the same ones each time.
             most: at most so many.
         """
-        chosen = Filter(detector=detector, fingerprint=fingerprint, decided_from=since, source=API)
+        chosen = DecisionFilter(detector=detector, fingerprint=fingerprint, decided_from=since, source=API)
         drawn = "hash(origin, number) % $one_of = 0"
         query = (
             f'SELECT "values" AS given FROM chosen WHERE {drawn} AND "values" IS NOT NULL LIMIT {int(most)}'
@@ -111,7 +111,7 @@ class Observed:
         )
         day = "date_diff('day', DATE '1970-01-01', decided_at)"
         query = f"SELECT {day} AS day, source, {counts} FROM chosen GROUP BY ALL ORDER BY ALL"
-        rows = self._questions.ask(query, Filter(detector=detector, decided_from=since)).rows
+        rows = self._questions.ask(query, DecisionFilter(detector=detector, decided_from=since)).rows
         return [DayCounts(**row) for row in rows]
 
     def delays(self, detector: str, since: datetime, until: datetime) -> Delays | None:
@@ -127,7 +127,7 @@ class Observed:
             f"SELECT count(*) AS labels, {seconds} AS seconds, min(decided_at) AS oldest FROM chosen "
             "WHERE known_at > decided_at AND decided_at < $until::TIMESTAMP"
         )
-        chosen = Filter(detector=detector, decided_from=since)
+        chosen = DecisionFilter(detector=detector, decided_from=since)
         rows = self._questions.ask(query, chosen, {"until": without_zone(until)}).rows
         if not rows or not rows[0]["labels"]:
             return None

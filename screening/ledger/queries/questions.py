@@ -18,9 +18,17 @@ from sqlalchemy import or_, select
 from screening.infra.database import Database
 from screening.ledger import identity, money
 from screening.ledger.fields import ENTITIES
-from screening.ledger.filters import GROUPS, MOST_GROUPS, Answer, Basis, Cursor, Filter, Interval
+from screening.ledger.filters import (
+    GROUPS,
+    MOST_GROUPS,
+    Basis,
+    Cursor,
+    DecisionFilter,
+    QueryResult,
+    TrendInterval,
+)
 from screening.ledger.moments import without_zone
-from screening.ledger.queries.answers import Answers, state_of
+from screening.ledger.queries.answers import AnswerCache, state_of
 from screening.ledger.queries.engine import Engine, Unreadable, listed
 from screening.ledger.rows import MICROSECONDS, SCHEMA, aligned, schema_with
 from screening.ledger.sealing import Sealing
@@ -60,17 +68,17 @@ class Questions:
 
     def __init__(self, segments: Segments, sealing: Sealing, tables: Database, engine: Engine) -> None:
         self._segments, self._sealing, self._tables, self._engine = segments, sealing, tables, engine
-        self._answers = Answers()
+        self._answers = AnswerCache()
 
-    def summary(self, chosen: Filter) -> Answer:
+    def summary(self, chosen: DecisionFilter) -> QueryResult:
         """Count all rows that were chosen, in one row for each currency."""
         return self.ask(SUMMARY, chosen)
 
-    def trends(self, chosen: Filter, interval: Interval) -> Answer:
+    def trends(self, chosen: DecisionFilter, interval: TrendInterval) -> QueryResult:
         """Count by period, the earliest first; a period without rows isn't listed. Weeks begin on Monday."""
         return self.ask(trends_query(interval), chosen)
 
-    def by(self, group: str, chosen: Filter, limit: int = MOST_GROUPS) -> Answer:
+    def by(self, group: str, chosen: DecisionFilter, limit: int = MOST_GROUPS) -> QueryResult:
         """Count by country, device, browser or type of fraud: most fraud cases first.
 
         Args:
@@ -80,8 +88,10 @@ class Questions:
         """
         return self.ask(by_query(group, limit), chosen)
 
-    def rows(self, chosen: Filter, *, limit: int, before: Cursor | None = None) -> list[dict[str, Any]]:
-        """Return rows as they stand in the ledger, the latest decisions first, after those up to ``before``.
+    def rows(
+        self, chosen: DecisionFilter, *, limit: int, before: Cursor | None = None
+    ) -> list[dict[str, Any]]:
+        """Return rows as they appear in the ledger, the latest decisions first, after those up to ``before``.
 
         The latest segments are asked first and the others only if they can have later rows. Keys are found first, and
         whole rows read for them alone: sorting a million whole rows takes ten times as long.
@@ -125,7 +135,7 @@ class Questions:
         return self._consistently(chosen, latest) or []
 
     def beside(
-        self, chosen: Filter, scores: pa.Table, queries: Mapping[str, str]
+        self, chosen: DecisionFilter, scores: pa.Table, queries: Mapping[str, str]
     ) -> dict[str, list[dict[str, Any]]]:
         """Ask several questions, of one moment, about rows for which another detector's probabilities are known, too.
 
@@ -141,7 +151,7 @@ class Questions:
 
     def several(
         self,
-        chosen: Filter,
+        chosen: DecisionFilter,
         queries: Mapping[str, str],
         given: Mapping[str, Any] = MappingProxyType({}),
         tables: Mapping[str, pa.Table] = MappingProxyType({}),
@@ -173,14 +183,14 @@ class Questions:
         further = "".join(', "{}"'.format(name.replace('"', '""')) for name in facts)
         found = self.ask(
             f"{WHOLE.removesuffix(FROM)}{further}{FROM} WHERE origin = $o::BLOB AND number = $n",
-            Filter(owner=owner, origin=transaction.origin),
+            DecisionFilter(owner=owner, origin=transaction.origin),
             given,
             facts=facts,
         ).rows
         return found[0] if found else None
 
     def segment_of(self, transaction: identity.TransactionId) -> Segment | None:
-        """Return the segment that a row stands in; ``None`` for one of the tail, or none at all."""
+        """Return the segment that a row appears in; ``None`` for one of the tail, or none at all."""
         given = {"o": transaction.origin, "n": transaction.number}
         query = "SELECT filename FROM read_parquet($paths, filename = true) WHERE origin = $o::BLOB AND number = $n"
 
@@ -190,7 +200,7 @@ class Questions:
             found = self._engine.ask(query, {**given, "paths": list(by_path)}) if by_path else []
             return by_path[found[0]["filename"]] if found else None
 
-        return self._consistently(Filter(origin=transaction.origin), answer)
+        return self._consistently(DecisionFilter(origin=transaction.origin), answer)
 
     def known(
         self, ids: Collection[identity.TransactionId], owner: str | None
@@ -200,20 +210,20 @@ class Questions:
         query = "SELECT origin, number FROM chosen WHERE (origin, number) IN (FROM wanted)"
 
         def answer(snapshot: Snapshot) -> list[dict[str, Any]]:
-            return self._query(query, Filter(owner=owner), snapshot, {}, wanted=wanted)
+            return self._query(query, DecisionFilter(owner=owner), snapshot, {}, wanted=wanted)
 
-        found = self._consistently(Filter(owner=owner), answer) or []
+        found = self._consistently(DecisionFilter(owner=owner), answer) or []
         return {identity.TransactionId(row["origin"], row["number"]) for row in found}
 
     def ask(
         self,
         query: str,
-        chosen: Filter,
+        chosen: DecisionFilter,
         given: Mapping[str, Any] = MappingProxyType({}),
         *,
         facts: Collection[str] = (),
         tables: Mapping[str, pa.Table] = MappingProxyType({}),
-    ) -> Answer:
+    ) -> QueryResult:
         """Return the answer to a question of some rows.
 
         Args:
@@ -229,14 +239,14 @@ class Questions:
             DamagedLedger: it is about decisions whose segment is damaged.
         """
 
-        def answer(snapshot: Snapshot) -> Answer:
+        def answer(snapshot: Snapshot) -> QueryResult:
             rows = self._query(query, chosen, snapshot, given, facts=facts, **tables)
-            return Answer(rows, snapshot.time_basis)
+            return QueryResult(rows, snapshot.time_basis)
 
-        return self._consistently(chosen, answer) or Answer([], "event")
+        return self._consistently(chosen, answer) or QueryResult([], "event")
 
     def together(
-        self, queries: Mapping[str, str], chosen: Filter
+        self, queries: Mapping[str, str], chosen: DecisionFilter
     ) -> tuple[dict[str, list[dict[str, Any]]], str]:
         """Return the answers to several questions of one moment, by name, and which time the rows go by.
 
@@ -262,7 +272,7 @@ class Questions:
         return self._consistently(chosen, answer) or ({name: [] for name in queries}, "event")
 
     def in_parts(
-        self, chosen: Filter, parts: Sequence[tuple[Filter, str]], *, rows: int
+        self, chosen: DecisionFilter, parts: Sequence[tuple[DecisionFilter, str]], *, rows: int
     ) -> Iterator[tuple[int, pa.RecordBatch]]:
         """Give the answers to questions of some parts of a choice, all of one moment, with the number of the part.
 
@@ -274,7 +284,7 @@ class Questions:
         Raises:
             TooMuch: one part would take too long or too much memory.
             DamagedLedger: a segment is damaged.
-            FileNotFoundError: a segment was removed meanwhile; begin anew.
+            FileNotFoundError: a segment was removed meanwhile; begin again.
         """
         snapshot = self._snapshot(chosen)
         for number, (part, query) in enumerate(parts if snapshot else ()):
@@ -286,8 +296,8 @@ class Questions:
                 self._explain(snapshot, problem)
                 raise
 
-    def _consistently(self, chosen: Filter, ask: Callable[[Snapshot], Found]) -> Found | None:
-        """Ask of one moment's ledger; anew if a segment is removed meanwhile. ``None`` where no row can be chosen."""
+    def _consistently(self, chosen: DecisionFilter, ask: Callable[[Snapshot], Found]) -> Found | None:
+        """Ask of one moment's ledger; again if a segment is removed meanwhile. ``None`` where no row can be chosen."""
         for attempt in range(TRIES):
             snapshot = self._snapshot(chosen)
             if not snapshot:
@@ -298,7 +308,7 @@ class Questions:
                 last = attempt + 1 == TRIES
                 if last or isinstance(problem, Unreadable):
                     self._explain(snapshot, problem)
-                    # what was damaged on the disk has come from the bucket anew
+                    # what was damaged on the disk has come from the bucket again
                     if last or not self._segments.storage.remote:
                         raise
         raise AssertionError
@@ -316,7 +326,7 @@ class Questions:
     def _query(
         self,
         query: str,
-        chosen: Filter,
+        chosen: DecisionFilter,
         snapshot: Snapshot,
         more: Mapping[str, Any],
         facts: Collection[str] = (),
@@ -326,7 +336,7 @@ class Questions:
         return self._engine.ask(statement, {**given, **more}, {**tables, **known})
 
     def _stated(
-        self, query: str, chosen: Filter, snapshot: Snapshot, facts: Collection[str] = ()
+        self, query: str, chosen: DecisionFilter, snapshot: Snapshot, facts: Collection[str] = ()
     ) -> tuple[str, dict[str, Any], dict[str, pa.Table]]:
         """Return the whole SQL of a question, the values that it names, and the tables; its files are on the disk."""
         self._segments.bring(snapshot.segments)
@@ -343,7 +353,7 @@ class Questions:
         )
         return rows + query, given, {"later": snapshot.labels, "tail": tail}
 
-    def _snapshot(self, chosen: Filter) -> Snapshot:
+    def _snapshot(self, chosen: DecisionFilter) -> Snapshot:
         """Read what counts, in one transaction."""
         query = select(Segment)
         if chosen.owner is not None:
@@ -400,7 +410,7 @@ MORE = (
 SUMMARY = f"SELECT currency, {COUNTS}, {MORE} FROM chosen GROUP BY currency"
 
 
-def trends_query(interval: Interval) -> str:
+def trends_query(interval: TrendInterval) -> str:
     """Return the question of :meth:`Questions.trends`."""
     period = f"date_trunc('{interval.value}', moment) AS period"
     return f"SELECT {period}, currency, {COUNTS} FROM chosen GROUP BY ALL ORDER BY period"
@@ -437,7 +447,7 @@ def source_of(snapshot: Snapshot, facts: Collection[str]) -> str:
 
 
 def chosen_rows(
-    chosen: Filter, source: str, *, labelled: bool, parted: datetime | None
+    chosen: DecisionFilter, source: str, *, labelled: bool, parted: datetime | None
 ) -> tuple[str, dict[str, Any]]:
     """Return the common table expression ``chosen`` and its values: rows with ``moment``, ``known`` and ``case_``."""
     conditions = {

@@ -12,12 +12,12 @@ from screening.features import Definition
 from screening.transactions.schema import Matrix
 
 
-class Overtaken(Exception):
+class StaleRead(Exception):
     """Rows came in that count for a request which was scored without them."""
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class TrainedSubject:
     """Subject of a past: a detector, as it was trained once."""
 
     detector: str
@@ -59,7 +59,7 @@ class Viewer(NamedTuple):
 class VelocityEntry:
     """The rows of one request, scored as if nothing had come after ``read_at``."""
 
-    subject: Subject
+    subject: TrainedSubject
     viewer: Viewer
     """Viewer with whose view they were scored; they are that owner's rows."""
     shared: bool

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from screening.features import Definition, Past, PastIndex, Wanted, wanted_for, wanted_of_frauds
+from screening.features import Definition, Past, PastIndex, PastRange, wanted_for, wanted_of_frauds
 from screening.ledger.history import joined, row_hashes
-from screening.ledger.velocity.entries import Subject, Viewer
-from screening.ledger.velocity.state import Reader, Velocity, past_of
+from screening.ledger.velocity.entries import TrainedSubject, Viewer
+from screening.ledger.velocity.state import StateReader, Velocity, past_of
 from screening.transactions.schema import Matrix
 
 
@@ -20,7 +20,7 @@ class LiveRows:
     """Rows that came through the API, for a file: as one more file of its past."""
 
     velocity: Velocity
-    subject: Subject
+    subject: TrainedSubject
     viewer: Viewer
 
     def within(self, since: float, until: float) -> Past:
@@ -35,7 +35,7 @@ class LiveRows:
 class LivePast:
     """Gives a few transactions what may count for them.
 
-    A row that stands in a file and came through the API counts once, as one that stands in two files does.
+    A row that appears in a file and came through the API counts once, as one that appears in two files does.
 
     Args:
         definition: what the features are.
@@ -50,7 +50,7 @@ class LivePast:
         definition: Definition,
         files: PastIndex | None,
         velocity: Velocity,
-        subject: Subject,
+        subject: TrainedSubject,
         viewer: Viewer,
     ) -> None:
         self._definition, self.files = definition, files
@@ -100,10 +100,10 @@ class LivePast:
             return np.zeros(len(values), bool)
         return np.isin(row_hashes(values), row_hashes(recent.values[same]))
 
-    def _within(self, wanted: Sequence[Wanted]) -> NDArray[np.int64]:
+    def _within(self, wanted: Sequence[PastRange]) -> NDArray[np.int64]:
         return np.empty(0, np.int64) if self.files is None else self.files.within(wanted)
 
-    def _look(self, read: Reader, wanted: Sequence[Wanted]) -> dict[int, tuple[bytes, int]]:
+    def _look(self, read: StateReader, wanted: Sequence[PastRange]) -> dict[int, tuple[bytes, int]]:
         placed = [(self._places[each.column], each) for each in wanted]
         return read.rows(self.subject, self.viewer, placed)
 

@@ -2,7 +2,7 @@
 
 Decisions are kept in SQL and rows here, which no transaction spans. Rows are added first, in one ``MULTI`` that only
 holds if nobody added any meanwhile, and taken back when the decisions can't be kept. A process that is killed between
-the two leaves rows without a decision, which nobody was answered; making the state anew removes them.
+the two leaves rows without a decision, which nobody was answered; making the state again removes them.
 
 Keys begin with ``fraud:<ledger>:<subject>:``. ``state`` is a hash of what the subject's row is in SQL, ``rows`` one of
 row numbers to rows, ``ids`` one of transactions to row numbers, ``times`` a sorted set of row numbers by time, and
@@ -25,13 +25,13 @@ from redis.client import Pipeline
 from redis.exceptions import RedisError, WatchError
 
 from screening.errors import BadSetting, NotReady
-from screening.features import Past, Wanted
+from screening.features import Past, PastRange
 from screening.infra.database import Database, DriverWrite
 from screening.ledger.identity import first_id
 from screening.ledger.tables import OWNER_LENGTH
 from screening.ledger.velocity import state
-from screening.ledger.velocity.entries import Subject, VelocityEntry, Viewer
-from screening.ledger.velocity.state import Kept, Standing, Velocity, past_of, sorted_out
+from screening.ledger.velocity.entries import TrainedSubject, VelocityEntry, Viewer
+from screening.ledger.velocity.state import Kept, Velocity, VelocityExtent, past_of, sorted_out
 
 SECONDS = 5.0
 """So long an answer of Redis is waited for."""
@@ -133,7 +133,7 @@ class RedisVelocity(Velocity):
         with reached():
             yield _Reader(self, self._redis)
 
-    def span(self, subject: Subject, viewer: Viewer, since: float, until: float) -> Past:
+    def span(self, subject: TrainedSubject, viewer: Viewer, since: float, until: float) -> Past:
         """Return all rows that count for somebody, from a time to before another."""
         with reached():
             # the bracket is Redis' sign for a bound that is left out
@@ -158,7 +158,7 @@ class RedisVelocity(Velocity):
         """Do nothing: Redis refuses what somebody else overtook."""
 
     def add(self, write: DriverWrite, entries: Sequence[VelocityEntry]) -> set[object]:  # noqa: ARG002 -- for SQL
-        """Add rows, but for those of companies that were overtaken, and return these."""
+        """Add rows, but for those of companies that were stale, and return these."""
         watched = sorted({self.key(entry.subject.number, "state") for entry in entries})
         while True:
             with reached(), self._redis.pipeline() as pipe:
@@ -270,7 +270,7 @@ class RedisVelocity(Velocity):
                 # numbers aren't given twice: another process may still know rows by theirs
                 self._redis.hset(self.key(number, "state"), "last", last)
 
-    def part(self, owner: str) -> None:
+    def detach_owner(self, owner: str) -> None:
         """Give the rows of an owner to nobody; those that count for all go on doing so."""
         for number, _ in self._subjects():
             key = self.key(number, "rows")
@@ -281,12 +281,12 @@ class RedisVelocity(Velocity):
                         former = msgspec.structs.replace(row, owner=f"~{owner}"[:OWNER_LENGTH])
                         self._redis.hset(key, seq, _encode(former))
 
-    def clock(self, subject: Subject) -> str:
+    def clock(self, subject: TrainedSubject) -> str:
         """Return the greatest id that is there."""
         with reached():
             return max((key.decode() for key, _ in self._ids(subject)), default="")
 
-    def _ids(self, subject: Subject) -> Iterator[tuple[bytes, bytes]]:
+    def _ids(self, subject: TrainedSubject) -> Iterator[tuple[bytes, bytes]]:
         return self._redis.hscan_iter(self.key(subject.number, "ids"), count=BLOCK_ROWS)
 
     def complete(self, entries: Sequence[VelocityEntry]) -> int:
@@ -310,14 +310,14 @@ class RedisVelocity(Velocity):
                 self._label(number, {seq: int(entry.labels[0]) for entry, seq in pairs if seq is not None})
                 return len(missing)
 
-    def keep_only(self, subject: Subject, ids: Sequence[str], until: str) -> int:
+    def keep_only(self, subject: TrainedSubject, ids: Sequence[str], until: str) -> int:
         """Remove rows of other ids than these, up to the id ``until``, and return how many."""
         known = {row_id.encode() for row_id in ids}
         with reached():
             gone = [seq for key, seq in self._ids(subject) if key not in known and key <= until.encode()]
         return self._remove(subject.number, subject.tracked, gone)
 
-    def is_built(self, subject: Subject) -> None:
+    def is_built(self, subject: TrainedSubject) -> None:
         """Note that the state of a detector is what the ledger says."""
         with reached():
             self._redis.hset(self.key(subject.number, "state"), "built", repr(time.time()))
@@ -330,14 +330,14 @@ class RedisVelocity(Velocity):
                 number for number in every if not self._redis.hexists(self.key(number, "state"), "built")
             )
 
-    def standing(self, subject: Subject) -> Standing:
+    def standing(self, subject: TrainedSubject) -> VelocityExtent:
         """Return what a detector's state has seen."""
         with reached():
             kept = self._redis.hgetall(self.key(subject.number, "state"))
             rows = self._redis.zcard(self.key(subject.number, "times"))
         last, late, repeated = (int(kept.get(name, 0)) for name in (b"last", b"late", b"repeated"))
         newest, built = (None if name not in kept else float(kept[name]) for name in (b"newest", b"built"))
-        return Standing(subject, rows, last, late, repeated, newest, built)
+        return VelocityExtent(subject, rows, last, late, repeated, newest, built)
 
 
 class _Changes:
@@ -390,12 +390,12 @@ class _Reader:
     def __init__(self, of: RedisVelocity, redis: Redis) -> None:
         self._of, self._redis = of, redis
 
-    def last(self, subject: Subject) -> tuple[int, bool]:
+    def last(self, subject: TrainedSubject) -> tuple[int, bool]:
         last, built = self._redis.hmget(self._of.key(subject.number, "state"), ["last", "built"])
         return int(last or 0), built is not None
 
     def rows(
-        self, subject: Subject, viewer: Viewer, wanted: Sequence[tuple[int, Wanted]]
+        self, subject: TrainedSubject, viewer: Viewer, wanted: Sequence[tuple[int, PastRange]]
     ) -> dict[int, tuple[bytes, int]]:
         if not wanted:
             return {}
@@ -414,7 +414,7 @@ class _Reader:
                         found[number] = row.cells, row.label
         return found
 
-    def earliest(self, subject: Subject, viewer: Viewer, place: int, cell: float) -> float:
+    def earliest(self, subject: TrainedSubject, viewer: Viewer, place: int, cell: float) -> float:
         key = self._of.entity(subject.number, place, cell)
         numbers = self._redis.zrange(key, 0, MOST_LOOKED_AT - 1)
         seen = (

@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 from sqlalchemy import delete, false, func, select, text, update
 
-from screening.features import Past, Wanted
+from screening.features import Past, PastRange
 from screening.infra.database import DriverWrite
 from screening.ledger.identity import first_id
 from screening.ledger.tables import OWNER_LENGTH, VelocityEntity, VelocityRow, VelocitySubject
 from screening.ledger.velocity import state
-from screening.ledger.velocity.entries import Subject, VelocityEntry, Viewer
-from screening.ledger.velocity.state import Kept, Standing, Velocity, past_of, sorted_out
+from screening.ledger.velocity.entries import TrainedSubject, VelocityEntry, Viewer
+from screening.ledger.velocity.state import Kept, Velocity, VelocityExtent, past_of, sorted_out
 
 LAST = text("SELECT last, built FROM ledger_velocity_subjects WHERE id = :subject")
 LOOK = text(
@@ -73,7 +73,7 @@ class SqlVelocity(Velocity):
         with self._tables.driver_write(begin=False) as read:
             yield _Reader(read)
 
-    def span(self, subject: Subject, viewer: Viewer, since: float, until: float) -> Past:
+    def span(self, subject: TrainedSubject, viewer: Viewer, since: float, until: float) -> Past:
         """Return all rows that count for somebody, from a time to before another."""
         given = {"subject": subject.number, "since": since, "until": until}
         parts = [past_of([], subject.columns)]
@@ -94,7 +94,7 @@ class SqlVelocity(Velocity):
         """Do nothing: one transaction writes at a time."""
 
     def add(self, write: DriverWrite, entries: Sequence[VelocityEntry]) -> set[object]:
-        """Add rows, after :meth:`begin`, but for those of companies that were overtaken, and return these."""
+        """Add rows, after :meth:`begin`, but for those of companies that were stale, and return these."""
         kept, again = sorted_out(entries, lambda entry: self._since(write, entry))
         self._put(write, kept)
         return again
@@ -203,7 +203,7 @@ class SqlVelocity(Velocity):
             emptied = update(VelocitySubject).where(VelocitySubject.detector == detector)
             session.execute(emptied.values(newest=None, built=None, late=0, repeated=0))
 
-    def part(self, owner: str) -> None:
+    def detach_owner(self, owner: str) -> None:
         """Give the rows of an owner to nobody; those that count for all go on doing so."""
         theirs = update(VelocityRow).where(VelocityRow.owner == owner)
         with self._tables.write() as session:
@@ -218,7 +218,7 @@ class SqlVelocity(Velocity):
             with self._tables.driver_write() as write:
                 write.many(LABEL, [{"id": row_id, "label": label} for row_id, label in there])
 
-    def clock(self, subject: Subject) -> str:
+    def clock(self, subject: TrainedSubject) -> str:
         """Return the greatest id that is there: what is decided from now on has a greater one, or is in the ledger."""
         with self._tables.read() as session:
             mine = VelocityRow.subject == subject.number
@@ -238,7 +238,7 @@ class SqlVelocity(Velocity):
             self._put(write, missing)
         return len(missing)
 
-    def keep_only(self, subject: Subject, ids: Sequence[str], until: str) -> int:
+    def keep_only(self, subject: TrainedSubject, ids: Sequence[str], until: str) -> int:
         """Remove rows of other ids than these, up to the id ``until``, and return how many."""
         known = np.unique(np.array(ids, "S36"))
         given: dict[str, Any] = {"subject": subject.number, "until": until}
@@ -252,7 +252,7 @@ class SqlVelocity(Velocity):
             write.many(DROP_ROW, gone)
         return len(gone)
 
-    def is_built(self, subject: Subject) -> None:
+    def is_built(self, subject: TrainedSubject) -> None:
         """Note that the state of a detector is what the ledger says."""
         with self._tables.write() as session:
             session.get_one(VelocitySubject, subject.number).built = time.time()
@@ -264,24 +264,24 @@ class SqlVelocity(Velocity):
                 session.scalars(select(VelocitySubject.id).where(VelocitySubject.built.is_(None)))
             )
 
-    def standing(self, subject: Subject) -> Standing:
+    def standing(self, subject: TrainedSubject) -> VelocityExtent:
         """Return what a detector's state has seen."""
         with self._tables.read() as session:
             row = session.get_one(VelocitySubject, subject.number)
             count = session.query(VelocityRow).where(VelocityRow.subject == subject.number).count()
-            return Standing(subject, count, row.last, row.late, row.repeated, row.newest, row.built)
+            return VelocityExtent(subject, count, row.last, row.late, row.repeated, row.newest, row.built)
 
 
 class _Reader:
     def __init__(self, read: DriverWrite) -> None:
         self._read = read
 
-    def last(self, subject: Subject) -> tuple[int, bool]:
+    def last(self, subject: TrainedSubject) -> tuple[int, bool]:
         last, built = self._read.one(LAST, {"subject": subject.number}).fetchone()
         return last, built is not None
 
     def rows(
-        self, subject: Subject, viewer: Viewer, wanted: Sequence[tuple[int, Wanted]]
+        self, subject: TrainedSubject, viewer: Viewer, wanted: Sequence[tuple[int, PastRange]]
     ) -> dict[int, tuple[bytes, int]]:
         found: dict[int, tuple[bytes, int]] = {}
         given: dict[str, Any] = {"subject": subject.number}
@@ -292,7 +292,7 @@ class _Reader:
                     found[seq] = cells, label
         return found
 
-    def earliest(self, subject: Subject, viewer: Viewer, place: int, cell: float) -> float:
+    def earliest(self, subject: TrainedSubject, viewer: Viewer, place: int, cell: float) -> float:
         given = {"subject": subject.number, "place": place, "cell": cell}
         for owner, shared, moment in self._read.one(SEEN, given):
             if viewer.sees(owner, shared=bool(shared)):

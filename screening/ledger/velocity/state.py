@@ -12,10 +12,10 @@ import numpy as np
 from sqlalchemy import select
 
 from screening.detectors.detector import Detector
-from screening.features import Definition, Past, Wanted
+from screening.features import Definition, Past, PastRange
 from screening.infra.database import Database, DriverWrite
 from screening.ledger.tables import API, Segment, TailRow, VelocitySubject
-from screening.ledger.velocity.entries import Subject, VelocityEntry, Viewer, places_of
+from screening.ledger.velocity.entries import TrainedSubject, VelocityEntry, Viewer, places_of
 from screening.transactions.schema import Matrix
 
 # One row in so many, and so many in any case, may have a time far ahead: a few wrong clocks must not make all
@@ -29,10 +29,10 @@ def strays(rows: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class VelocityExtent:
     """Extent of a detector's velocity state: what it has seen."""
 
-    subject: Subject
+    subject: TrainedSubject
     rows: int
     """That are there."""
     entered: int
@@ -47,14 +47,14 @@ class Standing:
     """Time at which it was made of the ledger, in seconds since 1970; ``None`` if it still has to be."""
 
 
-class Reader(Protocol):
+class StateReader(Protocol):
     """Reads the state for one question."""
 
-    def last(self, subject: Subject) -> tuple[int, bool]:
+    def last(self, subject: TrainedSubject) -> tuple[int, bool]:
         """Return the number of the last row that was added, and whether all that the ledger has is there."""
 
     def rows(
-        self, subject: Subject, viewer: Viewer, wanted: Sequence[tuple[int, Wanted]]
+        self, subject: TrainedSubject, viewer: Viewer, wanted: Sequence[tuple[int, PastRange]]
     ) -> dict[int, tuple[bytes, int]]:
         """Return the wanted rows that count for somebody, by their numbers: cells and label.
 
@@ -64,18 +64,18 @@ class Reader(Protocol):
             wanted: each with the place of its column.
         """
 
-    def earliest(self, subject: Subject, viewer: Viewer, place: int, cell: float) -> float:
+    def earliest(self, subject: TrainedSubject, viewer: Viewer, place: int, cell: float) -> float:
         """Return the time of an entity's first row that counts, of the first thousand; infinity if none does."""
 
 
 class Velocity(ABC):
-    """The velocity state of an instance. Which detectors it knows by which number stands in the ledger's tables."""
+    """The velocity state of an instance. Which detectors it knows by which number appears in the ledger's tables."""
 
     def __init__(self, tables: Database) -> None:
         self._tables = tables
-        self._known: dict[tuple[str, str], Subject] = {}
+        self._known: dict[tuple[str, str], TrainedSubject] = {}
 
-    def subject(self, detector: Detector, apart: str | None = None) -> Subject | None:
+    def subject(self, detector: Detector, apart: str | None = None) -> TrainedSubject | None:
         """Return whose past a detector's transactions are; ``None`` for a detector that doesn't look back.
 
         Args:
@@ -92,7 +92,7 @@ class Velocity(ABC):
             found = self._known[key] = self._enter(*key, definition)
         return found
 
-    def _enter(self, name: str, fingerprint: str, definition: Definition) -> Subject:
+    def _enter(self, name: str, fingerprint: str, definition: Definition) -> TrainedSubject:
         with self._tables.write() as session:
             row = session.scalar(
                 select(VelocitySubject).where(
@@ -107,7 +107,9 @@ class Velocity(ABC):
             row.horizon = definition.horizon
             session.flush()
             columns = len(definition.contract.columns)
-            found = Subject(name, fingerprint, row.id, columns, *places_of(definition), definition.horizon)
+            found = TrainedSubject(
+                name, fingerprint, row.id, columns, *places_of(definition), definition.horizon
+            )
             fresh = session.scalar(select(TailRow.seq).limit(1)) is None
             fresh = fresh and session.scalar(select(Segment.name).where(Segment.kind == API).limit(1)) is None
         if fresh and self.standing(found).built is None:
@@ -131,11 +133,11 @@ class Velocity(ABC):
         """
 
     @abstractmethod
-    def reading(self) -> AbstractContextManager[Reader]:
+    def reading(self) -> AbstractContextManager[StateReader]:
         """Give what reads for one question."""
 
     @abstractmethod
-    def span(self, subject: Subject, viewer: Viewer, since: float, until: float) -> Past:
+    def span(self, subject: TrainedSubject, viewer: Viewer, since: float, until: float) -> Past:
         """Return all rows that count for somebody, from a time to before another."""
 
     @abstractmethod
@@ -144,7 +146,7 @@ class Velocity(ABC):
 
     @abstractmethod
     def add(self, write: DriverWrite, entries: Sequence[VelocityEntry]) -> set[object]:
-        """Add rows, after :meth:`begin`, but for those of companies that were overtaken, and return these."""
+        """Add rows, after :meth:`begin`, but for those of companies that were stale, and return these."""
 
     @abstractmethod
     def take_back(self, entries: Sequence[VelocityEntry]) -> None:
@@ -170,11 +172,11 @@ class Velocity(ABC):
         """Drop the rows of a detector of this name, whatever its fingerprint."""
 
     @abstractmethod
-    def part(self, owner: str) -> None:
+    def detach_owner(self, owner: str) -> None:
         """Give the rows of an owner to nobody; those that count for all go on doing so."""
 
     @abstractmethod
-    def clock(self, subject: Subject) -> str:
+    def clock(self, subject: TrainedSubject) -> str:
         """Return the greatest id that is there: what is decided from now on has a greater one, or is in the ledger."""
 
     @abstractmethod
@@ -182,11 +184,11 @@ class Velocity(ABC):
         """Add those rows that aren't there, each an entry of its own, and return how many; labels are those given."""
 
     @abstractmethod
-    def keep_only(self, subject: Subject, ids: Sequence[str], until: str) -> int:
+    def keep_only(self, subject: TrainedSubject, ids: Sequence[str], until: str) -> int:
         """Remove rows of other ids than these, up to the id ``until``, and return how many."""
 
     @abstractmethod
-    def is_built(self, subject: Subject) -> None:
+    def is_built(self, subject: TrainedSubject) -> None:
         """Note that the state of a detector is what the ledger says."""
 
     @abstractmethod
@@ -194,7 +196,7 @@ class Velocity(ABC):
         """Return the numbers of the subjects whose state isn't what the ledger says, or may not be."""
 
     @abstractmethod
-    def standing(self, subject: Subject) -> Standing:
+    def standing(self, subject: TrainedSubject) -> VelocityExtent:
         """Return what a detector's state has seen."""
 
 
@@ -211,7 +213,7 @@ Kept = tuple[str, bool, bytes]
 def sorted_out(
     entries: Sequence[VelocityEntry], since: Callable[[VelocityEntry], Sequence[Kept]]
 ) -> tuple[list[VelocityEntry], set[object]]:
-    """Return which entries can be kept, and the companies of the others, which were overtaken.
+    """Return which entries can be kept, and the companies of the others, which were stale.
 
     Args:
         entries: what is to be added at a time.

@@ -18,7 +18,7 @@ from screening.rules.language.tree import (
     Equal,
     Fact,
     Flag,
-    Listed,
+    InList,
     Missing,
     Negative,
     Not,
@@ -64,7 +64,7 @@ def compiled(  # noqa: PLR0911 -- one for each kind of part
     if isinstance(condition, Among):
         wanted: Collection[Any] = frozenset(condition.texts or condition.numbers)
         return membership(condition.fact, wanted)
-    if isinstance(condition, Listed):
+    if isinstance(condition, InList):
         return membership(condition.fact, lists[condition.list])
     if isinstance(condition, Missing):
         key = condition.fact.key

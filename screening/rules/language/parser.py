@@ -20,7 +20,7 @@ from typing import TypeAlias
 
 from screening.rules.language.problems import BadRule, excerpt, problem
 from screening.rules.language.texts import plain
-from screening.rules.language.tokens import WORDS, Kind, Token, tokens
+from screening.rules.language.tokens import WORDS, Token, TokenKind, tokens
 from screening.rules.language.tree import (
     All,
     Always,
@@ -31,7 +31,7 @@ from screening.rules.language.tree import (
     Equal,
     Fact,
     Flag,
-    Listed,
+    InList,
     Missing,
     Negative,
     Not,
@@ -97,7 +97,7 @@ class _Parser:
             raise self._problem(0, "The rule is empty.", "Write a condition, such as amount > 1000.")
         found = self._condition(self._any())
         token = self._next
-        if token.kind is not Kind.END:
+        if token.kind is not TokenKind.END:
             if token.text in COMPARISONS:
                 raise self._problem(
                     token.at, "Two comparisons follow each other.", "Write amount > 1 and amount < 5."
@@ -113,13 +113,13 @@ class _Parser:
 
     def _take(self) -> Token:
         token = self._tokens[self._place]
-        self._place += token.kind is not Kind.END
+        self._place += token.kind is not TokenKind.END
         return token
 
     def _is(self, text: str, ahead: int = 0) -> bool:
         """Return whether the next token is this sign or word."""
         token = self._tokens[min(self._place + ahead, len(self._tokens) - 1)]
-        return token.text == text and token.kind in (Kind.SIGN, Kind.WORD)
+        return token.text == text and token.kind in (TokenKind.SIGN, TokenKind.WORD)
 
     def _must(self, text: str, after: str) -> None:
         if not self._is(text):
@@ -179,7 +179,7 @@ class _Parser:
     def _test(self) -> _Typed:
         left = self._value()
         token = self._next
-        if token.kind is Kind.SIGN and token.text in COMPARISONS:
+        if token.kind is TokenKind.SIGN and token.text in COMPARISONS:
             self._take()
             return self._compared(left, token, self._value())
         if self._is("in"):
@@ -267,7 +267,7 @@ class _Parser:
             if len(literals) > MOST_LITERALS:
                 raise self._problem(
                     self._next.at,
-                    f"More than {MOST_LITERALS} values stand in brackets.",
+                    f"More than {MOST_LITERALS} values appear in brackets.",
                     "Make a list of them.",
                 )
         self._must("]", "The list")
@@ -280,9 +280,9 @@ class _Parser:
         if negative:
             self._take()
         token = self._take()
-        if token.kind is Kind.TEXT and fact.type is Type.TEXT and not negative:
+        if token.kind is TokenKind.TEXT and fact.type is Type.TEXT and not negative:
             return self._plain(token)
-        if token.kind is Kind.NUMBER and fact.type.is_number:
+        if token.kind is TokenKind.NUMBER and fact.type.is_number:
             return -token.number if negative else token.number
         raise self._problem(
             token.at,
@@ -291,13 +291,13 @@ class _Parser:
         )
 
     def _literal_advice(self, fact: Fact, token: Token) -> str | None:
-        if fact.type is Type.TEXT and token.kind in (Kind.NUMBER, Kind.NAME):
+        if fact.type is Type.TEXT and token.kind in (TokenKind.NUMBER, TokenKind.NAME):
             return f'Write "{excerpt(token.text)}".'
         return None
 
     def _listed(self, fact: Fact, at: int) -> Condition:
         token = self._take()
-        if token.kind is not Kind.NAME:
+        if token.kind is not TokenKind.NAME:
             raise self._problem(token.at, f"“list” needs the name of a list, and {token.said} follows.")
         name = token.text.casefold()
         kind = self._vocabulary.lists.get(name)
@@ -309,7 +309,7 @@ class _Parser:
             raise self._problem(
                 at, f"{fact.name} can't be in {name}, which is a list of {kind}.", f"Look for {kind} in it."
             )
-        return Listed(fact, name)
+        return InList(fact, name)
 
     def _plain(self, token: Token) -> str:
         found = plain(token.text)
@@ -324,7 +324,7 @@ class _Parser:
 
     def _reckoned(self, signs: tuple[str, ...], read: Callable[[], _Typed]) -> _Typed:
         left = read()
-        while self._next.kind is Kind.SIGN and self._next.text in signs:
+        while self._next.kind is TokenKind.SIGN and self._next.text in signs:
             sign = self._take()
             right = read()
             one, other = self._number(left, sign), self._number(right, sign)
@@ -340,19 +340,19 @@ class _Parser:
 
     def _factor(self) -> _Typed:
         token = self._take()
-        if token.kind is Kind.NUMBER:
+        if token.kind is TokenKind.NUMBER:
             return self._made(Number(token.number), Type.SECONDS if token.unit else Type.NUMBER, token.at)
-        if token.kind is Kind.TEXT:
+        if token.kind is TokenKind.TEXT:
             return self._made(_Text(self._plain(token)), Type.TEXT, token.at)
-        if token.kind is Kind.NAME:
+        if token.kind is TokenKind.NAME:
             return self._named(token)
-        if token.kind is Kind.WORD and token.text in ("true", "false"):
+        if token.kind is TokenKind.WORD and token.text in ("true", "false"):
             return self._made(Always(token.text == "true"), None, token.at)
-        if token.kind is Kind.SIGN and token.text == "(":
+        if token.kind is TokenKind.SIGN and token.text == "(":
             found = self._deeper(token.at, self._any)
             self._must(")", "“(”")
             return found
-        if token.kind is Kind.SIGN and token.text == "-":
+        if token.kind is TokenKind.SIGN and token.text == "-":
             side = self._deeper(token.at, self._factor)
             return self._made(Negative(self._number(side, token)), side.type, token.at)
         raise self._problem(
@@ -378,7 +378,7 @@ class _Parser:
         arguments: list[str] = []
         while True:
             token = self._take()
-            if token.kind not in (Kind.NAME, Kind.NUMBER, Kind.WORD):
+            if token.kind not in (TokenKind.NAME, TokenKind.NUMBER, TokenKind.WORD):
                 raise self._problem(token.at, f"{token.said} comes where a column or a time span should.")
             arguments.append(token.text)
             if len(arguments) > 4:
@@ -399,6 +399,6 @@ def _named(part: object) -> str:
 
 
 def _word_advice(token: Token) -> str | None:
-    if token.kind is Kind.WORD and token.text in WORDS:
+    if token.kind is TokenKind.WORD and token.text in WORDS:
         return f"A column of this name is written `{token.text}`."
     return None

@@ -19,7 +19,7 @@ from screening.rules.language.tree import (
     Equal,
     Fact,
     Flag,
-    Listed,
+    InList,
     Missing,
     Negative,
     Not,
@@ -107,7 +107,7 @@ class _Writer:
             side = self._text(test.fact) if test.texts else self._fact(test.fact)
             wanted: Sequence[Any] = test.texts or test.numbers
             return f"({side} IN ({', '.join(self._value(each) for each in wanted)}))"
-        if isinstance(test, Listed):
+        if isinstance(test, InList):
             return f"({self._text(test.fact)} IN (SELECT entry FROM {self._table(test.list)}))"
         if isinstance(test, Missing):
             return f"({self._fact(test.fact)} IS NULL)"

@@ -20,7 +20,7 @@ WORDS = frozenset({"and", "or", "not", "in", "is", "missing", "list", "true", "f
 """Names that mean something by themselves; a column of such a name is written in backquotes."""
 
 
-class Kind(Enum):
+class TokenKind(Enum):
     """Kinds of tokens."""
 
     NAME = "a name"
@@ -35,7 +35,7 @@ class Kind(Enum):
 class Token:
     """One piece of a rule."""
 
-    kind: Kind
+    kind: TokenKind
     text: str
     """As it is compared: words in small letters, names and texts without their quotes."""
     at: int
@@ -47,7 +47,7 @@ class Token:
     @property
     def said(self) -> str:
         """Name of the token in messages."""
-        return "the end of the rule" if self.kind is Kind.END else f"“{excerpt(self.text)}”"
+        return "the end of the rule" if self.kind is TokenKind.END else f"“{excerpt(self.text)}”"
 
 
 # Each branch begins with other characters than the rest, and none can match in two ways, so matching takes
@@ -87,7 +87,7 @@ def tokens(text: str) -> Iterator[Token]:
         if found["space"] is None:
             yield _token(text, at, found)
         at = found.end()
-    yield Token(Kind.END, "", len(text))
+    yield Token(TokenKind.END, "", len(text))
 
 
 def _token(text: str, at: int, found: re.Match[str]) -> Token:
@@ -95,12 +95,12 @@ def _token(text: str, at: int, found: re.Match[str]) -> Token:
         return _number(text, at, found["number"], found["unit"] or "")
     if found["name"] is not None:
         word = found["name"].casefold()
-        return Token(Kind.WORD, word, at) if word in WORDS else Token(Kind.NAME, found["name"], at)
+        return Token(TokenKind.WORD, word, at) if word in WORDS else Token(TokenKind.NAME, found["name"], at)
     if found["quoted"] is not None:
-        return Token(Kind.NAME, found["quoted"], at)
+        return Token(TokenKind.NAME, found["quoted"], at)
     if found["text"] is not None:
-        return Token(Kind.TEXT, re.sub(r'\\(["\\])', r"\1", found["text"]), at)
-    return Token(Kind.SIGN, SAME.get(found["sign"], found["sign"]), at)
+        return Token(TokenKind.TEXT, re.sub(r'\\(["\\])', r"\1", found["text"]), at)
+    return Token(TokenKind.SIGN, SAME.get(found["sign"], found["sign"]), at)
 
 
 def _number(text: str, at: int, digits: str, unit: str) -> Token:
@@ -116,7 +116,7 @@ def _number(text: str, at: int, digits: str, unit: str) -> Token:
     value = float(digits) * UNITS.get(unit.casefold(), 1.0)
     if not math.isfinite(value) or value > LARGEST:
         raise problem(text, at, f"“{excerpt(digits + unit)}” is too large.", "Numbers go up to 1e15.")
-    return Token(Kind.NUMBER, digits + unit, at, value, unit.casefold())
+    return Token(TokenKind.NUMBER, digits + unit, at, value, unit.casefold())
 
 
 def _strange(text: str, at: int) -> Exception:

@@ -91,7 +91,7 @@ class Among:
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class InList:
     """True when a text is an entry of a list that is kept apart from the rule."""
 
     fact: Fact
@@ -141,7 +141,7 @@ class Some:
     of: tuple[Condition, ...]
 
 
-Test: TypeAlias = Compare | Equal | Among | Listed | Missing | Flag | Always
+Test: TypeAlias = Compare | Equal | Among | InList | Missing | Flag | Always
 Condition: TypeAlias = Test | Not | All | Some
 
 
@@ -172,7 +172,7 @@ def facts(condition: Condition) -> Iterator[Fact]:
 
 def lists(condition: Condition) -> Iterator[str]:
     """Yield the names of the lists that a rule looks into."""
-    return (test.list for test in tests(condition) if isinstance(test, Listed))
+    return (test.list for test in tests(condition) if isinstance(test, InList))
 
 
 def facts_of_value(value: Value) -> Iterator[Fact]:

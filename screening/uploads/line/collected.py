@@ -14,10 +14,10 @@ from screening.rules import files
 from screening.scoring.score import Scored
 from screening.transactions.schema import ColumnContract, Matrix, Transactions
 from screening.uploads.line.missing_past import MissingPast
-from screening.uploads.line.rows import Rows
+from screening.uploads.line.rows import GoodRows
 
 if TYPE_CHECKING:
-    from screening.intake import Batch, Words
+    from screening.intake import Batch, CellWords
 
 # Of larger batches every sixteenth row is compared with the training data, of smaller ones each.
 EVERY, MANY = 16, 2000
@@ -26,10 +26,10 @@ MOST_LISTED = 1000
 
 
 @dataclass(slots=True)
-class Collected:
+class CollectedRows:
     """Data of the batches so far; each list has one array a batch."""
 
-    facts: files.Collected | None = None
+    facts: files.CollectedFacts | None = None
     """Facts that rules ask for."""
     sampled: list[Matrix] = field(default_factory=list)
     """Good rows that are compared with the training data."""
@@ -50,7 +50,7 @@ class Collected:
     notes: list[str] = field(default_factory=list)
     set_aside: int = 0
     sign_told: bool = False
-    words: Mapping[str, Words] = field(default_factory=dict)
+    words: Mapping[str, CellWords] = field(default_factory=dict)
 
     @property
     def amounts(self) -> NDArray[np.float64] | None:
@@ -77,7 +77,7 @@ class Collected:
         if batch.labels is not None:
             self.label.append(batch.labels)
 
-    def score(self, rows: Rows, scoring: Callable[[Transactions], Scored]) -> None:
+    def score(self, rows: GoodRows, scoring: Callable[[Transactions], Scored]) -> None:
         """Score some rows, and keep what is needed of them.
 
         Raises:

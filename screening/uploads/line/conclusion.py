@@ -14,11 +14,11 @@ from screening.detectors.vectorizer import Inputs
 from screening.rules import files
 from screening.rules.files import FileRules, FileVerdicts
 from screening.scoring import drift, metrics, reason_codes, thresholds
-from screening.scoring.thresholds import Limits
+from screening.scoring.thresholds import Thresholds
 from screening.uploads import results
-from screening.uploads.line.collected import Collected, joined
-from screening.uploads.questions.detector_choice import Choice
-from screening.uploads.upload_folder import Folder
+from screening.uploads.line.collected import CollectedRows, joined
+from screening.uploads.questions.detector_choice import DetectorChoice
+from screening.uploads.upload_folder import UploadFolder
 
 if TYPE_CHECKING:
     from screening.detectors.detector import Detector
@@ -28,7 +28,7 @@ MOST_EXPLAINED = 5000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class ScreeningSummary:
     """Result of a screening, as it goes into the history."""
 
     detector: str
@@ -45,15 +45,15 @@ class Found:
 
 
 def conclude(
-    folder: Folder,
-    choice: Choice,
-    limits: Limits,
-    collected: Collected,
+    folder: UploadFolder,
+    choice: DetectorChoice,
+    limits: Thresholds,
+    collected: CollectedRows,
     *,
     rules: FileRules | None,
     plain: bool,
     told: Callable[[int, int], None],
-) -> Found:
+) -> ScreeningSummary:
     """Flag, explain and measure what was collected, and leave it in ``folder``.
 
     Args:
@@ -108,7 +108,7 @@ def conclude(
     blocked = (
         None if limits.block is None else int((flagged & thresholds.flag(probability, limits.block)).sum())
     )
-    return Found(
+    return ScreeningSummary(
         detector=detector.name,
         fingerprint=detector.fingerprint,
         rows=len(probability),
@@ -123,9 +123,9 @@ def conclude(
 
 
 def ask_rules(
-    folder: Folder,
-    choice: Choice,
-    facts: files.Collected,
+    folder: UploadFolder,
+    choice: DetectorChoice,
+    facts: files.CollectedFacts,
     arrays: dict[str, NDArray[Any] | None],
     rules: FileRules,
 ) -> FileVerdicts | None:
@@ -178,7 +178,7 @@ def with_rules(
 def explain_strongest(
     detector: Detector,
     probability: NDArray[np.float32],
-    collected: Collected,
+    collected: CollectedRows,
     told: Callable[[int, int], None],
 ) -> tuple[dict[int, list[str]], dict[int, list[float]]]:
     """Return the texts of the reasons of the strongest flagged rows, and their effects, by row from 0.

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from screening.intake import NOTHING_SAID, Answers
 from screening.rules.files import FileRules
 from screening.scoring.score import Probabilities, own_probabilities
-from screening.scoring.thresholds import Limits
+from screening.scoring.thresholds import Thresholds
 
 if TYPE_CHECKING:
     from screening.detectors.detector import Detector
-    from screening.ledger.history import Context
+    from screening.ledger.history import DetectorHistory
     from screening.uploads.questions.column_mappings import Mapping
 
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class ScreeningOrder:
     """Settings of one screening. Whoever is told of its progress may raise to stop it."""
 
-    limits: Callable[[str], Limits]
+    limits: Callable[[str], Thresholds]
     """Return the thresholds of a detector, by its name; asked again for each way of reading the file."""
     wanted: str | None = None
     """Name of the detector; ``None`` to choose it by the header."""
@@ -33,7 +33,7 @@ class ScreeningOrder:
     """Return the mapping of a header's columns; asked when they aren't called as a detector calls them."""
     recall_unit: Callable[[list[str]], str | None] = lambda _header: None
     """Return the unit of the amounts below a header."""
-    context: Callable[[Detector], Context] | None = None
+    context: Callable[[Detector], DetectorHistory] | None = None
     """Return the earlier rows that count for a detector; asked when the last row has come."""
     remember: bool = False
     """Add the rows of this file to the ``context``."""

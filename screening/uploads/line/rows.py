@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class GoodRows:
     """Good rows of some consecutive batches."""
 
     transactions: Transactions
@@ -29,7 +29,7 @@ class Rows:
     """Number of rows in the batches, with those set aside."""
 
     @classmethod
-    def of(cls, batches: list[Batch]) -> Rows:
+    def of(cls, batches: list[Batch]) -> GoodRows:
         """Take the good rows out of batches; no copy is made of a single batch without a bad one."""
         first, good = batches[0].first_row, [~batch.bad for batch in batches]
         values = [

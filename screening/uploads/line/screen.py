@@ -8,29 +8,31 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 import numpy as np
 
-from screening.detectors.vectorizer import Seen
-from screening.intake import Kind, open_transactions
+from screening.detectors.vectorizer import History
+from screening.intake import FileKind, open_transactions
 from screening.ledger.history import row_hashes
 from screening.rules import files
 from screening.scoring.score import Scored, score
 from screening.transactions.amount_evidence import AmountEvidence
 from screening.transactions.schema import Matrix
-from screening.uploads.line.collected import Collected
-from screening.uploads.line.conclusion import Found, conclude
+from screening.uploads.line.collected import CollectedRows
+from screening.uploads.line.conclusion import ScreeningSummary, conclude
 from screening.uploads.line.missing_past import missing_past
 from screening.uploads.line.order import ScreeningOrder
 from screening.uploads.line.pace import COMPARING, EXPLAINING, SCORING
-from screening.uploads.line.rows import Rows
+from screening.uploads.line.rows import GoodRows
 from screening.uploads.questions.amounts import check_sign, check_unit, seen_of
-from screening.uploads.questions.detector_choice import Choice
-from screening.uploads.upload_folder import Folder, Reader
+from screening.uploads.questions.detector_choice import DetectorChoice
+from screening.uploads.upload_folder import FileReader, UploadFolder
 
 if TYPE_CHECKING:
     from screening.detectors.registry import Detectors
     from screening.intake import Batch, Forms
 
 
-def screen(folder: Folder, kind: Kind, detectors: Detectors, order: ScreeningOrder) -> Found:
+def screen(
+    folder: UploadFolder, kind: FileKind, detectors: Detectors, order: ScreeningOrder
+) -> ScreeningSummary:
     """Screen the file in ``folder`` and leave the outcome beside it.
 
     A file whose cells have one meaning each is read once, while it arrives; any other is looked over as a whole first.
@@ -42,18 +44,20 @@ def screen(folder: Folder, kind: Kind, detectors: Detectors, order: ScreeningOrd
         BadFile: the file can't be screened; nothing is left but the file.
     """
     choose = partial(
-        Choice,
+        DetectorChoice,
         detectors,
         order.wanted,
         order.recall,
         unit=order.answers.unit,
         recall_unit=order.recall_unit,
     )
-    reader = Reader(folder, kind, choose, order.answers, waiting=lambda: order.on_batch(0))
-    return reader.settled(lambda forms: Way(folder, kind, order, choose(order.on_choice), forms).run())
+    reader = FileReader(folder, kind, choose, order.answers, waiting=lambda: order.on_batch(0))
+    return reader.settled(
+        lambda forms: ScreeningRun(folder, kind, order, choose(order.on_choice), forms).run()
+    )
 
 
-class Way:
+class ScreeningRun:
     """One way of reading the file, and what it comes to.
 
     Args:
@@ -65,16 +69,21 @@ class Way:
     """
 
     def __init__(
-        self, folder: Folder, kind: Kind, order: ScreeningOrder, choice: Choice, forms: Forms | None
+        self,
+        folder: UploadFolder,
+        kind: FileKind,
+        order: ScreeningOrder,
+        choice: DetectorChoice,
+        forms: Forms | None,
     ) -> None:
         self._folder, self._kind, self._order, self._choice, self._forms = folder, kind, order, choice, forms
         # one answer, whatever is applied meanwhile
         self._limits = cache(order.limits)
-        self._collected = Collected()
+        self._collected = CollectedRows()
         self._waiting: list[Batch] = []
         """Batches of a file whose rows tell of each other."""
 
-    def run(self) -> Found:
+    def run(self) -> ScreeningSummary:
         """Read, score and explain the rows, and leave what was found in the folder."""
         folder, order, choice, collected = self._folder, self._order, self._choice, self._collected
         order.on_batch(0)
@@ -119,11 +128,11 @@ class Way:
             # it is asked before anything is scored
             self._signs(AmountEvidence.of(collected.amount[0]))
         if order.rules is not None and collected.facts is None:
-            collected.facts = files.Collected(order.rules.book.of(choice.detector))
+            collected.facts = files.CollectedFacts(order.rules.book.of(choice.detector))
         if choice.detector.vectorizer.looks_back:
             self._waiting.append(batch)
         else:
-            collected.score(Rows.of([batch]), self._scoring())
+            collected.score(GoodRows.of([batch]), self._scoring())
 
     def _signs(self, amounts: AmountEvidence) -> list[str]:
         return check_sign(self._choice.detector, amounts, self._order.answers, told=self._collected.sign_told)
@@ -143,7 +152,7 @@ class Way:
     def _score_whole(self, check: Callable[[], None]) -> None:
         """Score a file whose rows tell of each other, when its last row is there. ``check`` may raise to stop."""
         order, detector, collected = self._order, self._choice.detector, self._collected
-        rows = Rows.of(self._waiting)
+        rows = GoodRows.of(self._waiting)
         self._waiting.clear()
         count, values = len(rows.numbers), rows.transactions.values
         order.on_stage(COMPARING, 0, count)
@@ -166,7 +175,7 @@ class Way:
             order.on_stage(SCORING, done, count)
             check()
 
-        history = Seen(rows.labels, past)
+        history = History(rows.labels, past)
         collected.score(rows, partial(self._scoring(), history=history, on_block=on_block))
         if seen is not None and order.remember:
             seen.remember(self._folder.path.name, values, rows.labels)

@@ -13,19 +13,26 @@ from numpy.typing import NDArray
 
 from screening.columns.amount_names import places_of, unit_said
 from screening.errors import BadFile, Question, Reading, Undecided
-from screening.intake import Answers, Words
+from screening.intake import Answers, CellWords
 from screening.intake.evidence import FEW
 from screening.intake.forms import undecided
 from screening.scoring.amount_scale import Scale, compare, profile_of
 from screening.transactions.amount_evidence import AmountEvidence
-from screening.transactions.amount_mixture import Mixture, Turn, mixture_of, note_unlike, placed, turn
+from screening.transactions.amount_mixture import (
+    AmountMixture,
+    ScaleTurn,
+    mixture_of,
+    note_unlike,
+    placed,
+    turn,
+)
 from screening.transactions.amount_units import AmountUnit
 from screening.transactions.composition import listed
 from screening.transactions.missing import missing
 
 if TYPE_CHECKING:
     from screening.detectors.detector import Detector
-    from screening.uploads.questions.detector_choice import Choice
+    from screening.uploads.questions.detector_choice import DetectorChoice
 
 Floats = NDArray[np.float64]
 EXAMPLES = 5
@@ -39,7 +46,9 @@ SMALLEST = {AmountUnit.CENTS, AmountUnit.MILS}
 PLACES = {0: "no smaller unit", 2: "hundredths", 3: "thousandths"}
 
 
-def seen_of(choice: Choice, amounts: Floats) -> tuple[AmountEvidence, Mixture | Turn | None]:
+def seen_of(
+    choice: DetectorChoice, amounts: Floats
+) -> tuple[AmountEvidence, AmountMixture | ScaleTurn | None]:
     """Return what the amounts of a file tell as a whole, and what was found of some that are much larger than others.
 
     Args:
@@ -107,11 +116,11 @@ def check_sign(detector: Detector, amounts: AmountEvidence, answers: Answers, *,
 
 
 def check_unit(
-    choice: Choice,
+    choice: DetectorChoice,
     amounts: AmountEvidence,
     answers: Answers,
-    words: Mapping[str, Words],
-    other: Mixture | Turn | None,
+    words: Mapping[str, CellWords],
+    other: AmountMixture | ScaleTurn | None,
 ) -> list[str]:
     """Ask what the amounts are counted in where they are another order of magnitude than those of the training.
 
@@ -147,8 +156,8 @@ def check_unit(
     return [*looked.currency_notes, *looked.told(""), *note_unlike(name, other)]
 
 
-def _codes(choice: Choice, words: Mapping[str, Words]) -> dict[str, int]:
-    """Return the number of times that each currency stands in the file, where a column holds them."""
+def _codes(choice: DetectorChoice, words: Mapping[str, CellWords]) -> dict[str, int]:
+    """Return the number of times that each currency appears in the file, where a column holds them."""
     found: Counter[str] = Counter()
     for name in choice.currencies:
         if name in words:
@@ -165,11 +174,11 @@ def quoted(names: Sequence[str]) -> str:
 class _Amounts:
     """The amounts of a file as it writes them, and what they are held against."""
 
-    choice: Choice
+    choice: DetectorChoice
     name: str
     written: AmountEvidence
     codes: Mapping[str, int]
-    """Number of times that each currency stands in the file."""
+    """Number of times that each currency appears in the file."""
     many: bool
     """Whether there are more of them than were counted."""
 
@@ -194,7 +203,7 @@ class _Amounts:
                 f"{self.name} is said to be {self.unit.words}, and {parts:,} amounts are no whole numbers, as "
                 f"{self.written.some_parts[0]:.15g}.",
                 where=f"column {self.name}",
-                remedy="Say anew what the amounts are counted in, or mend the column.",
+                remedy="Say again what the amounts are counted in, or fix the column.",
             )
         self._check_currencies()
 
@@ -232,7 +241,7 @@ class _Amounts:
             alike |= earlier.digits < 0 and not places_of(self.codes) <= {-earlier.digits}
             words = f"{self.name} was {earlier.words} in files with these columns, and "
             words += "looks otherwise here." if alike else "may be so here."
-            raise self._ask(words, (earlier,), anew=alike)
+            raise self._ask(words, (earlier,), again=alike)
         if scale is None or self.choice.named_unit is not None or not scale.units:
             return
         if scale.power > 0 and places_of(self.codes) == {0}:
@@ -241,7 +250,7 @@ class _Amounts:
         kind = "holds whole numbers only, and they are" if scale.power > 0 else "is"
         raise self._ask(f"{self.name} {kind} {scale.words}.", scale.units)
 
-    def check_alike(self, mixed: Mixture | Turn | None) -> None:
+    def check_alike(self, mixed: AmountMixture | ScaleTurn | None) -> None:
         """Ask where whole amounts are so much larger than those with decimals that another system wrote them.
 
         Args:
@@ -250,7 +259,7 @@ class _Amounts:
         Raises:
             Undecided: so it is.
         """
-        if not isinstance(mixed, Mixture):
+        if not isinstance(mixed, AmountMixture):
             return
         words = (
             f"{mixed.words(self.name)}, as if one system wrote 12.50 and another 1250. If so, send what each wrote as "
@@ -320,7 +329,7 @@ class _Amounts:
             remedy="Write the amounts in whole units with decimals (12.50), or send a file for each currency.",
         )
 
-    def _ask(self, words: str, units: Sequence[AmountUnit], *, anew: bool = False) -> Undecided:
+    def _ask(self, words: str, units: Sequence[AmountUnit], *, again: bool = False) -> Undecided:
         """Return the question, with the readings that are likely first and all that go in the same direction."""
         small = units[0].digits < 0
         others = (AmountUnit.CENTS, AmountUnit.MILS) if small else (AmountUnit.HUNDREDS, AmountUnit.THOUSANDS)
@@ -332,7 +341,7 @@ class _Amounts:
             )
             for unit in dict.fromkeys((*units, *others, AmountUnit.WHOLE))
         )
-        return undecided(Question("unit", self.name, words, readings), anew=anew)
+        return undecided(Question("unit", self.name, words, readings), again=again)
 
 
 def shown_in(unit: AmountUnit, cell: float) -> str:

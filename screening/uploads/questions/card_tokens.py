@@ -15,13 +15,13 @@ from screening.cards.tokens import Tokens
 from screening.detectors.detector import Detector
 from screening.errors import BadFile, CardNumbersFound
 from screening.infra.instance_secret import InstanceSecret
-from screening.intake import Head, Kind
+from screening.intake import FileKind, TableHead
 from screening.intake.batch import FIRST_ROWS
 from screening.intake.preview import preview
-from screening.intake.tokenizing import Replaced, replace_card_numbers
+from screening.intake.tokenizing import ReplacedColumns, replace_card_numbers
 from screening.transactions.schema import normalise
-from screening.uploads.questions.detector_choice import Choice
-from screening.uploads.upload_folder import Folder
+from screening.uploads.questions.detector_choice import DetectorChoice
+from screening.uploads.upload_folder import UploadFolder
 
 PURPOSE = "card tokens 1"
 KEY_ID_BYTES = 4
@@ -41,14 +41,14 @@ def tokens_of(instance: Path) -> Tokens:
 
 
 def replace_in(
-    folder: Folder,
+    folder: UploadFolder,
     kind: str,
     tokens: Tokens,
     *,
     columns: Collection[str] = (),
     places: Collection[int] = (),
     waiting: Callable[[], None] = lambda: None,
-) -> Replaced | None:
+) -> ReplacedColumns | None:
     """Put a file with tokens into the place of a whole upload that holds card numbers; ``None`` where it holds none.
 
     The new file appears as a whole; then the upload and any copy of it are removed.
@@ -75,15 +75,15 @@ def replace_in(
     return found
 
 
-def replaced_in(folder: Folder) -> Replaced | None:
+def replaced_in(folder: UploadFolder) -> ReplacedColumns | None:
     """Return the record of card numbers that were replaced in a file; ``None`` where nothing was."""
     if not folder.tokens.exists():
         return None
     told = json.loads(folder.replaced.read_text(encoding="utf-8"))
-    return Replaced(tuple(told["columns"]), told["cells"])
+    return ReplacedColumns(tuple(told["columns"]), told["cells"])
 
 
-def note_of(folder: Folder) -> list[str]:
+def note_of(folder: UploadFolder) -> list[str]:
     """Return the note for the owner of a result."""
     found = replaced_in(folder)
     if found is None:
@@ -93,21 +93,21 @@ def note_of(folder: Folder) -> list[str]:
     return [f"{words} The file as it was sent is not kept."]
 
 
-def asked(found: Replaced) -> CardNumbersFound:
+def asked(found: ReplacedColumns) -> CardNumbersFound:
     """Return the question to the sender of a file in which card numbers were replaced."""
     problem = CardNumbersFound.of(found.columns)
     problem.what += " They are replaced by tokens here; the file as it was sent is gone."
     return problem
 
 
-def expected(folder: Folder, choice: Choice, found: Replaced) -> bool:
+def expected(folder: UploadFolder, choice: DetectorChoice, found: ReplacedColumns) -> bool:
     """Return whether the detector that takes a file learned from tokens in all columns in which some were put.
 
     Then nobody need be asked: it was decided when the detector was trained.
     """
-    header, rows = preview(folder.input, Kind.CSV, FIRST_ROWS)
+    header, rows = preview(folder.input, FileKind.CSV, FIRST_ROWS)
     try:
-        places = choice(Head(header, lambda: rows)).match(header)
+        places = choice(TableHead(header, lambda: rows)).match(header)
     except BadFile:  # it is said when the file is read
         return False
     known = {} if choice.detector.card is None else choice.detector.card.tokens
@@ -127,5 +127,5 @@ def check_key(detector: Detector, tokens: Tokens) -> None:
             f"Detector {detector.name} learned from tokens that were made with another key than this installation's: "
             "every card would seem new.",
             remedy="Let the operator put back the file instance_secret that was there at its training, or train it "
-            "anew.",
+            "again.",
         )

@@ -101,7 +101,7 @@ class Mapping:
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class RememberedAnswers:
     """Answers about columns that can be read in two ways, as it was said of an earlier file."""
 
     answers: Given[str, str]
@@ -110,7 +110,7 @@ class Answered:
     words: str = ""
     """Meaning in words."""
 
-    def to(self, questions: Sequence[Question]) -> Answered | None:
+    def to(self, questions: Sequence[Question]) -> RememberedAnswers | None:
         """Return the answers to some questions, all of them and each one of those that a file's cells leave open;
         ``None`` where it must be asked.
         """
@@ -122,7 +122,7 @@ class Answered:
                 return None
             chosen[question.option] = fitting[0].answer
             words.append(f"{question.column}: {fitting[0].words}")
-        return Answered(chosen, self.said, ", ".join(words))
+        return RememberedAnswers(chosen, self.said, ", ".join(words))
 
 
 def columns_of(found: Given[str, Any]) -> dict[str, str | Composition]:
@@ -151,10 +151,10 @@ class Mappings:
         row = self._row(header, owner, lambda each: bool(columns_of(each.columns)))
         return None if row is None else Mapping(row.detector, columns_of(row.columns), row.said)
 
-    def recall_answers(self, header: Sequence[str], owner: str) -> Answered | None:
+    def recall_answers(self, header: Sequence[str], owner: str) -> RememberedAnswers | None:
         """Return the answers that a user gave for a file with these columns, or else what holds for all."""
         row = self._row(header, owner, lambda each: bool(each.columns.get(ANSWERS)))
-        return None if row is None else Answered(row.columns[ANSWERS], row.said)
+        return None if row is None else RememberedAnswers(row.columns[ANSWERS], row.said)
 
     def has_own(self, header: Sequence[str], owner: str) -> bool:
         """Return whether a user has said something for files with these columns."""
@@ -254,7 +254,7 @@ class Mappings:
         """Let what held for all with these columns hold no longer; what users said for themselves stays."""
         self._drop(header, EVERYBODY)
 
-    def part(self, owner: str) -> None:
+    def detach_owner(self, owner: str) -> None:
         """Forget what a name had said that somebody new has signed up with."""
         with self._database.write() as session:
             session.execute(delete(MappingRow).where(MappingRow.owner == key_of(owner)))

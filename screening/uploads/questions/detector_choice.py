@@ -12,9 +12,9 @@ from screening.columns.amount_names import currency_columns, unit_said
 from screening.columns.arrangement import Arrangement, arrange, misfits, one_sided
 from screening.columns.composed_amounts import says_direction
 from screening.columns.matching import likeness
-from screening.detectors.states import State, trial_note
+from screening.detectors.states import DetectorState, trial_note
 from screening.errors import BadFile, ColumnsMissing, ColumnsUnclear
-from screening.intake import Head, Words
+from screening.intake import CellWords, TableHead
 from screening.transactions.amount_units import AmountUnit
 from screening.transactions.composition import Composition, listed
 from screening.transactions.schema import ColumnContract, Role, normalise
@@ -32,7 +32,7 @@ Said = Given[str, str | Composition]
 """Columns of a detector, by their names or roles, and what the file has for them."""
 
 
-class Choice:
+class DetectorChoice:
     """The detector for a file, and its columns among the file's: known once the header is read."""
 
     def __init__(
@@ -60,7 +60,7 @@ class Choice:
         self.currencies: tuple[str, ...] = ()
         """The columns that hold the currencies."""
 
-    def __call__(self, head: Head) -> ColumnContract:
+    def __call__(self, head: TableHead) -> ColumnContract:
         """Return the contract to read the file by.
 
         What was said of this very file goes first, then the names; what was said of files like it decides where names
@@ -101,7 +101,7 @@ class Choice:
         self._on_choice(self.detector)
         return self.contract
 
-    def _look_at_unit(self, head: Head) -> None:
+    def _look_at_unit(self, head: TableHead) -> None:
         """Note what the names, and what was said of files like this one, tell of the unit of the amounts."""
         if self.contract.amount is None:
             return
@@ -124,7 +124,7 @@ class Choice:
         self.detector = self._detectors.get(said.detector)
         self.contract = self.detector.contract.mapped(said.columns)
 
-    def _by_names(self, head: Head) -> tuple[Arrangement | None, ColumnsMissing | None]:
+    def _by_names(self, head: TableHead) -> tuple[Arrangement | None, ColumnsMissing | None]:
         """Return the arrangement by the file's own names, and what is missing of the detector that was asked for."""
         try:
             self.detector = self._detectors.choose(head.names, self._wanted)
@@ -142,7 +142,7 @@ class Choice:
                 return found, None
             return None, problem if wanted is not None and is_table(head) else None
 
-    def _check(self, said: Mapping, head: Head) -> None:
+    def _check(self, said: Mapping, head: TableHead) -> None:
         """Hold what was said of earlier files against the cells of this one.
 
         Raises:
@@ -154,10 +154,10 @@ class Choice:
             raise ColumnsUnclear(
                 f"The columns were mapped as was said {said.said}, and this file contradicts it: "
                 f"{listed(wrong[:MOST_NAMED])}.",
-                remedy="Say anew which column is which, or mend the file.",
+                remedy="Map the columns again, or fix the file.",
             )
 
-    def _unfit(self, head: Head) -> BadFile:
+    def _unfit(self, head: TableHead) -> BadFile:
         """Return the error for a file that no detector takes: of the one that it seems to be for."""
         if not is_table(head):
             return BadFile(
@@ -191,7 +191,7 @@ class Choice:
         columns = {name: mapping.columns.get(name, name) for name in found.contract.columns}
         return replace(mapping, detector=found.name, columns=columns)
 
-    def check_words(self, words: Given[str, Words]) -> list[str]:
+    def check_words(self, words: Given[str, CellWords]) -> list[str]:
         """Judge the columns that seemed to play no part when their whole is known: a note where the columns were said.
 
         Raises:
@@ -215,7 +215,7 @@ class Choice:
     @property
     def notes(self) -> list[str]:
         """Notes for the user."""
-        on_trial = self._detectors.standing(self.detector.name).state is State.TRIAL
+        on_trial = self._detectors.standing(self.detector.name).state is DetectorState.TRIAL
         instead = "" if self._wanted is not None else self._detectors.in_place_of(self.detector)[1]
         return [
             *([instead] if instead else []),
@@ -224,7 +224,7 @@ class Choice:
         ]
 
 
-def _missing(found: Arrangement, head: Head) -> bool:
+def _missing(found: Arrangement, head: TableHead) -> bool:
     """Return whether columns are missing, even so."""
     try:
         found.contract.match(head.names)
@@ -233,7 +233,7 @@ def _missing(found: Arrangement, head: Head) -> bool:
     return False
 
 
-def is_table(head: Head) -> bool:
+def is_table(head: TableHead) -> bool:
     """Return whether a file has columns: most of its first rows are as long as its header, which has several names."""
     rows = [row for row in head.rows() if row]
     fitting = sum(len(row) == len(head.names) for row in rows)

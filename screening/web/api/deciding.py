@@ -13,19 +13,19 @@ from screening.accounts.users_text import Account
 from screening.cards.masking import masked
 from screening.cards.tokens import Tokens
 from screening.detectors.detector import Detector
-from screening.detectors.states import State, trial_note
-from screening.detectors.vectorizer import Seen
+from screening.detectors.states import DetectorState, trial_note
+from screening.detectors.vectorizer import History
 from screening.errors import BadTransaction, CellProblem, ScreeningError
 from screening.features.countries.addresses import AddressCountries
 from screening.infra.audit.log import API_KEY
 from screening.ledger.tail import Repeatable
 from screening.realtime.answers import MOST_TRANSACTIONS
 from screening.realtime.decide import decide
-from screening.realtime.entries import Read
-from screening.realtime.questions import Answer, Caller, Question
+from screening.realtime.entries import ReadTransactions
+from screening.realtime.questions import Answer, Caller, DecisionRequest
 from screening.realtime.shapes import Shapes, body_of, marks_of, shapes_of
 from screening.rules.ruleset import RuleSet
-from screening.scoring.thresholds import Limits
+from screening.scoring.thresholds import Thresholds
 from screening.transactions.json_cards import with_tokens
 from screening.uploads.questions.card_tokens import check_key, tokens_of
 from screening.web.api import json_body
@@ -46,7 +46,7 @@ _Who = tuple[str, str, str | None]
 
 
 @dataclass(slots=True, kw_only=True)
-class Sent:
+class ScoringRequest:
     """A request whose sender may have transactions scored."""
 
     body: bytes
@@ -71,7 +71,7 @@ class Decider:
         self._lasting: tuple[int | None, dict[_Who, _Bound]] = None, {}
         """Values that hold until anybody changes the app's database, which then has another version."""
 
-    def answer(self, sent: Sequence[Sent]) -> list[Answer]:
+    def answer(self, sent: Sequence[ScoringRequest]) -> list[Answer]:
         """Score what was sent, keep the decisions, and return the answers; they are kept when this returns.
 
         Args:
@@ -83,7 +83,7 @@ class Decider:
         mine = self._mine
         answers: list[Answer] = [b""] * len(sent)
         desk = _Desk(mine, self._known())
-        questions: dict[int, Question] = {}
+        questions: dict[int, DecisionRequest] = {}
         for place, one in enumerate(sent):
             try:
                 questions[place] = desk.question(one)
@@ -123,7 +123,7 @@ class _Desk:
         self._lasting = lasting
         self._bound: dict[_Who, _Bound] = {}
 
-    def question(self, sent: Sent) -> Question:
+    def question(self, sent: ScoringRequest) -> DecisionRequest:
         """Return what a request asks.
 
         Raises:
@@ -141,7 +141,7 @@ class _Desk:
             bound.shapes.meet(tuple(given[0]))
         return question_of(sent, bound, whole, repeatable, single=single)
 
-    def _plainly(self, sent: Sent) -> Question | None:
+    def _plainly(self, sent: ScoringRequest) -> DecisionRequest | None:
         """Return what a request asks that is like one before it; ``None`` where it has to be read with more care."""
         body = body_of(sent.body)
         if body is None:
@@ -176,9 +176,9 @@ class _Desk:
             instead = ""
             detector = detectors.known_to(name, account.username, decides=allows(account.role, "decide"))
         state = detectors.standing(detector.name).state
-        if name is not None and state is State.RETIRED:
+        if name is not None and state is DetectorState.RETIRED:
             detectors.require_in_use(name)  # it says so
-        on_trial = state is State.TRIAL
+        on_trial = state is DetectorState.TRIAL
         notes = [
             *([instead] if instead else []),
             *([trial_note(detector.name)] if on_trial else []),
@@ -191,7 +191,7 @@ class _Desk:
         return _Bound(
             lasts=lasts,
             detector=detector,
-            history=mine.policy.seen(mine.recollections, detector, account.username),
+            history=mine.policy.seen(mine.history_cache, detector, account.username),
             notes=notes,
             shadowed=shadowed,
             alone=shadow is not None,
@@ -222,7 +222,7 @@ class _Bound:
     lasts: bool
     """Whether it stays so until the app's database changes."""
     detector: Detector
-    history: Seen
+    history: History
     notes: Sequence[str]
     shadowed: tuple[str, ...]
     """Columns that are kept for a detector in its shadow, too."""
@@ -236,19 +236,19 @@ class _Bound:
     shared: bool
     rules: RuleSet | None
     """Rules beside the net."""
-    limits: Limits
+    limits: Thresholds
 
 
 def question_of(
-    sent: Sent,
+    sent: ScoringRequest,
     bound: _Bound,
-    transactions: Sequence[Any] | Read,
+    transactions: Sequence[Any] | ReadTransactions,
     repeatable: Repeatable | None,
     *,
     single: bool,
-) -> Question:
+) -> DecisionRequest:
     """Return what is asked of the real-time decision: transactions, and all that their caller may."""
-    return Question(
+    return DecisionRequest(
         transactions=transactions,
         single=single,
         detector=bound.detector,
@@ -264,7 +264,7 @@ def question_of(
     )
 
 
-def repeatable_of(sent: Sent) -> Repeatable | None:
+def repeatable_of(sent: ScoringRequest) -> Repeatable | None:
     """Return under which key the request may be sent again, if it has one."""
     key = sent.idempotency_key
     if key is None:

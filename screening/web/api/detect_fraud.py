@@ -16,7 +16,7 @@ from screening.errors import BadArtefact, BadTransaction, Conflict, NotFound
 from screening.realtime.answers import MOST_TRANSACTIONS, Decision, Decisions
 from screening.web.api import deciding
 from screening.web.http import api_keys, guard
-from screening.web.http.operations import QUESTION, Answer, Body, Header, Operation, describes
+from screening.web.http.operations import QUESTION, AnswerSpec, BodySpec, HeaderSpec, Operation, describes
 from screening.web.http.sessions import require, user
 from screening.web.services import services
 
@@ -34,7 +34,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "a payment": {"detector": "payments", "transaction": PAYMENT},
     "several": {"detector": "payments", "transactions": [PAYMENT, {**PAYMENT, "TX_AMOUNT": 912.00}]},
 }
-IDEMPOTENCY_KEY = Header(
+IDEMPOTENCY_KEY = HeaderSpec(
     words="Makes it safe to send the request again: for a day the same key with the same body, byte by byte, gets the "
     "first answer and counts once. Another body under a used key is a 422. The key belongs to the owner's account.",
     schema={"type": "string", "pattern": deciding.KEY_PATTERN, "maxLength": deciding.MOST_KEY},
@@ -57,14 +57,14 @@ LINKS = {
         id="detectFraud",
         tag="Transactions",
         headers={"Idempotency-Key": IDEMPOTENCY_KEY},
-        body=Body(
+        body=BodySpec(
             words="One transaction, or several: the detector's columns by their names. Case and surrounding spaces of "
             "names don't matter, other fields are left alone.",
             named=QUESTION,
             examples=EXAMPLES,
         ),
         answers={
-            200: Answer(
+            200: AnswerSpec(
                 words="The decisions, which are kept by now.", form=(Decision, Decisions), links=LINKS
             )
         },
@@ -79,7 +79,7 @@ def detect_fraud() -> Response:
     scored then.
     """
     key = api_keys.caller()
-    sent = deciding.Sent(
+    sent = deciding.ScoringRequest(
         body=request.get_data(),
         account=user().account,
         key=None if key is None else key.key_id,

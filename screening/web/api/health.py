@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 
 from screening.errors import BadArtefact, NotReady
 from screening.infra.disk_space import KEPT_BYTES, free_bytes
-from screening.ledger.tables import Draft
+from screening.ledger.tables import SegmentDraft
 from screening.uploads.instance_check import touch
 from screening.web.http.errors import DAMAGED
 from screening.web.http.operations import Operation, answered, describes
@@ -60,7 +60,7 @@ def require_stores() -> None:
             "The database was emptied while the server ran.", remedy="Restore it, then start again."
         )
     with mine.ledger.tables.write() as session:  # takes the lock of a writer
-        session.execute(select(func.count()).select_from(Draft))
+        session.execute(select(func.count()).select_from(SegmentDraft))
     mine.ledger.velocity.require_ready()
 
 

@@ -102,7 +102,7 @@ class LeanPath:
     def _answer(self, requests: list[_Request]) -> list[Reply]:
         """Answer some requests. Runs in a thread."""
         replies: list[Reply | None] = [None] * len(requests)
-        let_in: dict[int, deciding.Sent] = {}
+        let_in: dict[int, deciding.ScoringRequest] = {}
         of_key: dict[str | None, list[int]] = {}
         for place, request in enumerate(requests):
             of_key.setdefault(request.authorization, []).append(place)
@@ -116,7 +116,7 @@ class LeanPath:
                     with log_context.bound(request_id=request.number):
                         replies[place] = self._failed(request, found)
                     continue
-                let_in[place] = deciding.Sent(
+                let_in[place] = deciding.ScoringRequest(
                     body=request.body,
                     account=found.account,
                     key=found.key_id,
@@ -146,7 +146,7 @@ class LeanPath:
         return failure.status, more, body
 
 
-def log_fields(sent: Sequence[deciding.Sent]) -> dict[str, log_context.Value]:
+def log_fields(sent: Sequence[deciding.ScoringRequest]) -> dict[str, log_context.Value]:
     """Return what the log says of requests that are decided together: of one who sent it, of several their numbers."""
     found = numbers_of([str(each.request) for each in sent])
     return found if len(sent) != 1 else {**found, "user": sent[0].account.username, "key": str(sent[0].key)}

@@ -42,7 +42,7 @@ class Transaction(Struct):
         Meta(description="the transaction's own time, UTC; `null` where the data have no calendar"),
     ]
     detector: Annotated[Text, Meta(description="which one decided")]
-    fingerprint: Annotated[Text, Meta(description="of that detector: another one after it was trained anew")]
+    fingerprint: Annotated[Text, Meta(description="of that detector: another one after it was trained again")]
     fraud_probability: Probability
     threshold: Probability
     fraud: Annotated[bool, Meta(description="whether the probability reached the threshold")]

@@ -8,7 +8,7 @@ from screening.accounts.key_refusals import NoKey, no_key
 from screening.monitoring import findings, stream_lag
 from screening.monitoring.exposition import CONTENT_TYPE, exposition
 from screening.web.http import api_keys
-from screening.web.http.operations import Answer, Operation, describes
+from screening.web.http.operations import AnswerSpec, Operation, describes
 from screening.web.http.proxies import TrustedProxies
 from screening.web.services import services
 
@@ -19,7 +19,7 @@ MEDIA, _, _ = CONTENT_TYPE.partition(";")
 METRICS = Operation(
     id="getMetrics",
     tag="Health",
-    answers={200: Answer(words="Metrics in the text format of Prometheus.", media=MEDIA)},
+    answers={200: AnswerSpec(words="Metrics in the text format of Prometheus.", media=MEDIA)},
     raises=(NoKey,),
     open_here=True,
 )

@@ -8,10 +8,10 @@ from flask import Blueprint, Response
 from msgspec import Meta, Struct
 
 from screening.explore.counts import COUNTED, MONEY, grouped, percentage, ranked, total
-from screening.ledger.filters import GROUPS, MOST_GROUPS, Interval, amounts
+from screening.ledger.filters import GROUPS, MOST_GROUPS, TrendInterval, amounts
 from screening.web.http import operations
 from screening.web.http.ledger_filters import COMMON, TRENDS, BadQuery, chosen, value
-from screening.web.http.operations import Header, Operation, answered, describes
+from screening.web.http.operations import HeaderSpec, Operation, answered, describes
 from screening.web.http.sessions import require
 from screening.web.services import services
 
@@ -84,14 +84,14 @@ class FraudType(Group):
 
 MOST_FIRST = f"Most fraud cases first, at most {MOST_GROUPS:,} groups; rows without one are left out."
 EARLIEST_FIRST = "The periods that have transactions, the earliest first."
-TIME_BASIS = Header(
+TIME_BASIS = HeaderSpec(
     words="Which time `from`, `to` and periods go by: the transaction's own, when it was scored, or both by turns.",
     schema={"type": "string", "enum": ["event", "decided", "mixed"]},
 )
 
 
 def _counting(name: str, form: Any, words: str, query: Any = COMMON) -> Operation:
-    told = operations.Answer(words=words, form=form, headers={"X-Time-Basis": TIME_BASIS})
+    told = operations.AnswerSpec(words=words, form=form, headers={"X-Time-Basis": TIME_BASIS})
     return Operation(id=name, tag="Statistics", query=query, answers={200: told}, raises=(BadQuery,))
 
 
@@ -122,7 +122,7 @@ def summary() -> Response:
 @describes(_counting("listFraudTrends", list[Period], EARLIEST_FIRST, TRENDS))
 def trends() -> Response:
     """Count by period."""
-    interval = value("interval") or Interval.DAY
+    interval = value("interval") or TrendInterval.DAY
     answer = services().ledger.questions.trends(chosen(), interval)
     rows = [{**row, "period": row["period"].isoformat() + "Z"} for row in answer.rows]
     return answered([Period(**each) for each in grouped(rows, "period")], X_Time_Basis=answer.time_basis)

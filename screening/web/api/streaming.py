@@ -9,8 +9,8 @@ from screening.accounts.roles import allows
 from screening.accounts.users_text import Account
 from screening.errors import NotReady
 from screening.infra import log_context
-from screening.streams.messages import Asked
-from screening.web.api.deciding import Decider, Sent
+from screening.streams.messages import MessageRequest
+from screening.web.api.deciding import Decider, ScoringRequest
 from screening.web.http import failures, problems
 from screening.web.services import Services
 
@@ -44,7 +44,7 @@ class StreamDesk:
             )
         return found
 
-    def decide(self, asked: Sequence[Asked]) -> Sequence[bytes | Exception]:
+    def decide(self, asked: Sequence[MessageRequest]) -> Sequence[bytes | Exception]:
         """Return the answer to each message, or why it has none; decisions are kept when this returns."""
         try:
             # looked at each time: somebody may have disabled it
@@ -52,7 +52,7 @@ class StreamDesk:
         except NotReady as problem:
             return [problem] * len(asked)
         sent = [
-            Sent(
+            ScoringRequest(
                 body=each.body,
                 account=account,
                 key=None,
@@ -64,7 +64,7 @@ class StreamDesk:
         with log_context.bound(user=account.username):
             return self._decider.answer(sent)
 
-    def word(self, error: Exception, asked: Asked) -> bytes:
+    def word(self, error: Exception, asked: MessageRequest) -> bytes:
         """Return an error as the API words it."""
         number = asked.place.number
         failure = failures.told(

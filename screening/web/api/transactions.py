@@ -36,7 +36,7 @@ from screening.web.api.ledger_forms import (
 from screening.web.http import guard, ledger_cursor, request_audit
 from screening.web.http.ledger_filters import ROWS, BadQuery, chosen, moment, value, whole
 from screening.web.http.operations import (
-    Body,
+    BodySpec,
     Operation,
     Parameter,
     answered,
@@ -120,12 +120,12 @@ def replay(transaction_id: str) -> Response:
     if detector.fingerprint != row["fingerprint"]:
         raise Conflict(
             f"The detector {detector.name} isn't the one that decided on this transaction.",
-            remedy="It was trained anew since. What it decides now says nothing about what was decided then.",
+            remedy="It was trained again since. What it decides now says nothing about what was decided then.",
         )
     scored = score(
         transaction_of(row, detector, mine.settings.instance),
         detector,
-        mine.policy.seen(mine.recollections, detector, row["owner"]),
+        mine.policy.seen(mine.history_cache, detector, row["owner"]),
         threshold=row["threshold"],
         probabilities=mine.probabilities,
         explain=False,
@@ -171,7 +171,7 @@ def replay_receipt(transaction_id: str) -> Response:
         LabelsAccepted,
         "How many were kept.",
         BadLabels,
-        body=Body(words="The labels.", form=LabelsBody, examples={"a chargeback": LABELS_EXAMPLE}),
+        body=BodySpec(words="The labels.", form=LabelsBody, examples={"a chargeback": LABELS_EXAMPLE}),
     )
 )
 def label() -> Response:

@@ -14,15 +14,15 @@ from screening.intake.forms import ANSWERS
 from screening.transactions.amount_mixture import mixture_of
 from screening.uploads.questions.amounts import check_sign, check_unit
 from screening.uploads.questions.column_mappings import Mapping
-from screening.uploads.questions.detector_choice import Choice, mapping_of
+from screening.uploads.questions.detector_choice import DetectorChoice, mapping_of
 from screening.web.cli.commands import columns_of, options_of, plainly
 from screening.web.services import services
 
 if TYPE_CHECKING:
     from screening.accounts.users_text import Account
-    from screening.batch.settling import Settled
+    from screening.batch.settling import SettledForms
     from screening.detectors.detector import Detector
-    from screening.ledger.history import Context
+    from screening.ledger.history import DetectorHistory
 
 
 def _settings(_context: click.Context, _option: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
@@ -36,7 +36,7 @@ def _settings(_context: click.Context, _option: click.Parameter, given: tuple[st
     return found
 
 
-def entered_by(account: Account, detector: Detector, memory: Context | None) -> Any:
+def entered_by(account: Account, detector: Detector, memory: DetectorHistory | None) -> Any:
     """Return whose decisions a job enters in the ledger."""
     from screening.batch.entering import Entering
 
@@ -101,7 +101,7 @@ def batch(
     **answers: str | None,
 ) -> None:
     """Screen all Parquet or CSV files in the folder INPUT, and write the folder OUTPUT."""
-    from screening.batch.job import Order, run
+    from screening.batch.job import BatchOrder, run
     from screening.batch.spark import session
 
     mine = services()
@@ -116,16 +116,16 @@ def batch(
     context = None
     if found.vectorizer.looks_back:
         context = mine.policy.context(found, None if account is None else account.username.casefold())
-    choices: list[Choice] = []
+    choices: list[DetectorChoice] = []
 
     def recall(header: list[str]) -> Mapping | None:
         return mapping_of(columns, header, mine.detectors, detector) if columns else None
 
     def choose() -> Any:
-        choices.append(Choice(mine.detectors, detector, recall, unit=said.unit))
+        choices.append(DetectorChoice(mine.detectors, detector, recall, unit=said.unit))
         return choices[-1]
 
-    def check(settled: Settled) -> list[str]:
+    def check(settled: SettledForms) -> list[str]:
         """Ask what a file would be asked of its amounts."""
         choice, told = choices[-1], settled.told
         notes = choice.check_words(told.words)
@@ -134,7 +134,7 @@ def batch(
         notes += check_sign(found, told.amounts, said, told=settled.forms.sign_told)
         return notes + check_unit(choice, told.amounts, said, told.words, mixture_of(told.amounts))
 
-    order = Order(
+    order = BatchOrder(
         source=source,
         target=target,
         detector=found,

@@ -19,21 +19,21 @@ from flask.cli import with_appcontext
 
 from screening.cards.tokens import Tokens
 from screening.errors import CardNumbersFound, Conflict, ScreeningError
-from screening.intake import Answers, Kind, identify
+from screening.intake import Answers, FileKind, identify
 from screening.intake.forms import ANSWERS
-from screening.intake.tokenizing import Replaced
+from screening.intake.tokenizing import ReplacedColumns
 from screening.rules.files import FileRules
 from screening.transactions.composition import BadParts, Composition
 from screening.transactions.schema import Role, normalise
 from screening.uploads import exports
-from screening.uploads.line.conclusion import Found
+from screening.uploads.line.conclusion import ScreeningSummary
 from screening.uploads.line.order import ScreeningOrder
 from screening.uploads.line.screen import screen
 from screening.uploads.questions import card_tokens
 from screening.uploads.questions.column_mappings import Mapping
-from screening.uploads.questions.detector_choice import ROLES, Choice, Said, mapping_of
-from screening.uploads.results import Outcome
-from screening.uploads.upload_folder import Folder
+from screening.uploads.questions.detector_choice import ROLES, DetectorChoice, Said, mapping_of
+from screening.uploads.results import ScreeningOutcome
+from screening.uploads.upload_folder import UploadFolder
 from screening.web.services import services
 
 
@@ -197,7 +197,7 @@ def screen_file(
     with file.open("rb") as head:
         kind = identify(file.name, head.read(4096))
     with tempfile.TemporaryDirectory(prefix="screen-", dir=services().settings.instance) as scratch:
-        folder = Folder(Path(scratch), "command-line")
+        folder = UploadFolder(Path(scratch), "command-line")
         folder.create()
         shutil.copyfile(file, folder.input)
         folder.complete()
@@ -207,7 +207,7 @@ def screen_file(
         found = screen_with_tokens(
             folder, kind, detector, said, set_aside=set_aside, answers=Answers.of(answers)
         )
-        _say(found, Outcome(folder, found.threshold))
+        _say(found, ScreeningOutcome(folder, found.threshold))
         for note in card_tokens.note_of(folder):
             click.echo(f"Note: {note}", err=True)
         if output is not None:
@@ -215,14 +215,14 @@ def screen_file(
 
 
 def screen_with_tokens(
-    folder: Folder,
-    kind: Kind,
+    folder: UploadFolder,
+    kind: FileKind,
     detector: str | None,
     said: Said,
     *,
     set_aside: bool,
     answers: Answers,
-) -> Found:
+) -> ScreeningSummary:
     """Screen the file; where its detector learned from tokens, with tokens in place of its card numbers."""
 
     def recall(header: list[str]) -> Mapping | None:
@@ -241,14 +241,14 @@ def screen_with_tokens(
         on_choice=lambda found: card_tokens.check_key(found, tokens()) if folder.tokens.exists() else None,
     )
 
-    def run() -> Found:
+    def run() -> ScreeningSummary:
         return screen(folder, folder.kind(kind), mine.detectors, order)
 
     try:
         return run()
     except CardNumbersFound as problem:
         found = card_tokens.replace_in(folder, kind, tokens(), places=problem.places)
-        choice = Choice(services().detectors, detector, recall)
+        choice = DetectorChoice(services().detectors, detector, recall)
         if found is None or not card_tokens.expected(folder, choice, found):
             raise
     return run()
@@ -259,7 +259,7 @@ def tokens() -> Tokens:
     return card_tokens.tokens_of(services().settings.instance)
 
 
-def only_these(found: Replaced | None, wanted: Collection[str]) -> None:
+def only_these(found: ReplacedColumns | None, wanted: Collection[str]) -> None:
     """Refuse a file that holds card numbers in other columns, too, than those that were named.
 
     Raises:
@@ -271,7 +271,7 @@ def only_these(found: Replaced | None, wanted: Collection[str]) -> None:
         raise CardNumbersFound.of(others)
 
 
-def _say(found: Found, outcome: Outcome) -> None:
+def _say(found: ScreeningSummary, outcome: ScreeningOutcome) -> None:
     click.echo(
         f"{found.rows:,} rows, {found.flagged:,} flagged, {found.set_aside:,} set aside; "
         f"detector {found.detector}, threshold {found.threshold:g}"
@@ -282,12 +282,12 @@ def _say(found: Found, outcome: Outcome) -> None:
         click.echo(f"Set aside: row {problem['row']}, {problem['column']}: {problem['problem']}", err=True)
 
 
-def write_beside(output: Path, folder: Folder, threshold: float) -> None:
+def write_beside(output: Path, folder: UploadFolder, threshold: float) -> None:
     """Write beside the target first: a full disk leaves no half file under the wanted name."""
     part = output.with_name(f".{output.name}.part")
     try:
         with part.open("wb") as out:
-            out.writelines(exports.scores_csv(Outcome(folder, threshold)))
+            out.writelines(exports.scores_csv(ScreeningOutcome(folder, threshold)))
         part.replace(output)
     except OSError as problem:
         raise click.ClickException(f"{output} can't be written: {problem.strerror}.") from None

@@ -106,7 +106,7 @@ def retire(name: str) -> None:
 def shadow(name: str | None, first: str | None, *, stopped: bool) -> None:
     """Let NAME score, afterwards, what another detector decides on; without NAME, tell how far each run is."""
     mine = services()
-    desk = ShadowDesk(mine.detectors, mine.ledger, mine.history)
+    desk = ShadowDesk(mine.detectors, mine.ledger, mine.screenings)
     if name is not None:
         first = first or mine.detectors.in_place_of(mine.detectors.default)[0].name
         if stopped:

@@ -10,8 +10,8 @@ from pathlib import Path
 import click
 from flask.cli import with_appcontext
 
-from screening.reports.documents import What
-from screening.reports.making import Desk, Order, make
+from screening.reports.documents import DocumentSubject
+from screening.reports.making import DocumentOrder, ReportServices, make
 from screening.web.cli.commands import operator, plainly
 from screening.web.http import request_audit
 from screening.web.services import services
@@ -50,9 +50,13 @@ def report(  # noqa: PLR0917 -- click gives them by name
     if start is not None and end is not None and end < start:
         raise click.UsageError("--to is before --from.")
     mine = services()
-    desk = Desk(mine.settings, mine.database, mine.history, mine.ledger, lambda: mine.detectors)
-    order = Order(
-        what=What.SCREENING if screening is not None else What.PERIOD if detector is None else What.MODEL,
+    desk = ReportServices(mine.settings, mine.database, mine.screenings, mine.ledger, lambda: mine.detectors)
+    order = DocumentOrder(
+        what=DocumentSubject.SCREENING
+        if screening is not None
+        else DocumentSubject.PERIOD
+        if detector is None
+        else DocumentSubject.MODEL,
         kind=kind,
         author=operator(),
         made=datetime.now(UTC),
@@ -68,17 +72,17 @@ def report(  # noqa: PLR0917 -- click gives them by name
     click.echo(f"{target}: {target.stat().st_size:,} bytes")
 
 
-def _name(order: Order, desk: Desk) -> str:
+def _name(order: DocumentOrder, desk: ReportServices) -> str:
     if order.start is not None and order.end is not None:
         return f"decisions-{order.start:%Y-%m-%d}-to-{order.end - timedelta(days=1):%Y-%m-%d}.{order.kind}"
-    if order.what is What.MODEL:
+    if order.what is DocumentSubject.MODEL:
         return f"{order.subject}-model-risk.pdf"
-    found = desk.history.get(str(order.subject))
+    found = desk.screenings.get(str(order.subject))
     stem = "screening" if found is None else found.filename.split(".")[0] or "screening"
     return f"{stem}-report.{order.kind}"
 
 
-def write_beside(order: Order, desk: Desk, target: Path) -> None:
+def write_beside(order: DocumentOrder, desk: ReportServices, target: Path) -> None:
     """Write beside the target first: what was there stays until the document is whole."""
     draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:

@@ -16,7 +16,7 @@ from screening.web.views import formatting
 
 
 @dataclass(frozen=True, slots=True)
-class Reviewed:
+class ReviewedFile:
     """A file of what is known here, and what its columns are."""
 
     file: Path
@@ -29,7 +29,7 @@ class Reviewed:
     """Description for the card."""
 
 
-def gathered(scratch: Path, detector: str | None, file: Path | None, label: str | None) -> Reviewed:
+def gathered(scratch: Path, detector: str | None, file: Path | None, label: str | None) -> ReviewedFile:
     """Write what is known of a detector's transactions, and tell how much that is.
 
     Args:
@@ -54,4 +54,4 @@ def gathered(scratch: Path, detector: str | None, file: Path | None, label: str 
     if delay is not None:
         click.echo(f"Half of the labels that came later were there after {formatting.duration(delay)}.")
     name = free_name(chosen.name, mine.detectors.names())
-    return Reviewed(path, LABEL, roles_of(chosen), name, delay, words)
+    return ReviewedFile(path, LABEL, roles_of(chosen), name, delay, words)

@@ -11,7 +11,7 @@ import click
 from flask.cli import AppGroup
 
 from screening.errors import Conflict
-from screening.ledger.filters import Filter
+from screening.ledger.filters import DecisionFilter
 from screening.rules import rules_file
 from screening.rules.rules_file import RulesFile
 from screening.rules.tables import RuleState
@@ -24,7 +24,7 @@ from screening.web.views.rules import lists_of, record_change, store_of
 
 if TYPE_CHECKING:
     from screening.monitoring.quality import Estimate
-    from screening.rules.backtest import Outcome, Part
+    from screening.rules.backtest import BacktestOutcome, RowTally
     from screening.rules.trying import Trials
 
 rules = AppGroup("rules", help="Rules beside the net.")
@@ -51,7 +51,7 @@ def backtest(file: Path, start: datetime | None, end: datetime | None) -> None:
     found = rules_file.read_path(file)
     if not say_problems(found):
         sys.exit(1)
-    chosen = Filter(
+    chosen = DecisionFilter(
         start=None if start is None else start.replace(tzinfo=UTC),
         end=None if end is None else end.replace(tzinfo=UTC) + timedelta(days=1),
     )
@@ -134,7 +134,7 @@ def say_problems(found: RulesFile) -> bool:
     return not problems
 
 
-def say_outcome(outcome: Outcome) -> None:
+def say_outcome(outcome: BacktestOutcome) -> None:
     """Say what one rule would have done."""
     rule = outcome.rule
     click.echo(f"\n{rule.name} ({rule.effect}, {rule.detector or 'every detector'})")
@@ -156,7 +156,7 @@ def say_outcome(outcome: Outcome) -> None:
         click.echo(f"  {still} {plural(still, 'day')} may still get labels: these figures aren't final")
 
 
-def _part(part: Part) -> str:
+def _part(part: RowTally) -> str:
     money = " + ".join(f"{amount:,.2f}{f' {code}' if code else ''}" for amount, code in part.sums)
     return f"{part.rows:,}" + (f" ({money})" if money else "")
 

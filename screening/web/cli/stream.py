@@ -14,7 +14,7 @@ from screening.accounts.users_text import Account
 from screening.errors import BadSetting, NotReady
 from screening.infra.instance_secret import InstanceSecret
 from screening.infra.log_setup import begin_logging
-from screening.streams.messages import PURPOSE, Asked
+from screening.streams.messages import PURPOSE, MessageRequest
 from screening.streams.options import StreamOptions, require_kafka
 from screening.web.cli.commands import plainly
 from screening.web.services import Services, services
@@ -23,20 +23,20 @@ from screening.web.views.formatting import plural
 log = logging.getLogger("screening.stream")
 
 
-class Desk(Protocol):
+class StreamDecider(Protocol):
     """Part of the API that decides: :class:`screening.web.api.streaming.StreamDesk`."""
 
     def account(self) -> Account:
         """Return the account in whose name it decides."""
 
-    def decide(self, asked: Sequence[Asked]) -> Sequence[bytes | Exception]:
+    def decide(self, asked: Sequence[MessageRequest]) -> Sequence[bytes | Exception]:
         """Return the answer to each message, or why it has none."""
 
-    def word(self, error: Exception, asked: Asked) -> bytes:
+    def word(self, error: Exception, asked: MessageRequest) -> bytes:
         """Return an error as the API words it."""
 
 
-def command(desk_of: Callable[[Services, str], Desk]) -> click.Command:
+def command(desk_of: Callable[[Services, str], StreamDecider]) -> click.Command:
     """Return the command.
 
     Args:
@@ -54,7 +54,7 @@ def command(desk_of: Callable[[Services, str], Desk]) -> click.Command:
     return stream
 
 
-def run(desk_of: Callable[[Services, str], Desk], *, until_end: bool) -> None:
+def run(desk_of: Callable[[Services, str], StreamDecider], *, until_end: bool) -> None:
     """Run the stream of the environment's settings.
 
     Raises:
@@ -62,7 +62,7 @@ def run(desk_of: Callable[[Services, str], Desk], *, until_end: bool) -> None:
         NotReady: Kafka's client is missing, or can't be used.
     """
     require_kafka()
-    from screening.streams.stream import Stream, Work
+    from screening.streams.stream import Stream, StreamServices
 
     mine = services()
     options = StreamOptions.from_environ()
@@ -75,7 +75,7 @@ def run(desk_of: Callable[[Services, str], Desk], *, until_end: bool) -> None:
         mine.detectors.require_in_use(options.detector)
     begin_logging(mine.settings.log_format)
     mine.detectors.default.prepare()
-    work = Work(
+    work = StreamServices(
         decide=desk.decide,
         word=desk.word,
         database=mine.database,

@@ -18,12 +18,12 @@ from screening.columns.clocks import TRAINING_ANSWERS, of_file
 from screening.detectors.model_card import read_card
 from screening.errors import ScreeningError
 from screening.infra.child_work import Killed
-from screening.intake import Kind, identify
+from screening.intake import FileKind, identify
 from screening.intake.forms import ANSWERS
-from screening.intake.tokenizing import Replaced, replace_card_numbers
+from screening.intake.tokenizing import ReplacedColumns, replace_card_numbers
 from screening.training.column_choices import (
     KINDS,
-    Choice,
+    ColumnChoice,
     check_columns,
     check_name,
     consequences,
@@ -177,7 +177,7 @@ def train(
         filename = file.name
         replaced = with_tokens(file, kind, Path(scratch), tokenize) if tokenize else None
         if replaced is not None:
-            file, kind, filename = Path(scratch) / "tokens.csv", Kind.CSV, f"{file.stem}.csv"
+            file, kind, filename = Path(scratch) / "tokens.csv", FileKind.CSV, f"{file.stem}.csv"
         choices = overruled(guessed(file, kind, label, fraud_values=fraud_values), wanted)
         choices = put_together(choices, parts)
         # what is open is asked below, when all that follows was said
@@ -225,7 +225,9 @@ def required_options(file: Path | None, label: str | None, detector: str | None)
     return file, label
 
 
-def with_tokens(file: Path, kind: Kind, scratch: Path, columns: tuple[str, ...]) -> Replaced | None:
+def with_tokens(
+    file: Path, kind: FileKind, scratch: Path, columns: tuple[str, ...]
+) -> ReplacedColumns | None:
     """Write ``tokens.csv``: the file with tokens in place of the card numbers of some columns.
 
     Raises:
@@ -262,7 +264,7 @@ def _name_of(file: Path) -> str:
     return re.sub(r"^[^a-z]*", "", plain)[:40] or "detector"
 
 
-def show_roles(choices: list[Choice]) -> None:
+def show_roles(choices: list[ColumnChoice]) -> None:
     """Show the roles as a table, with why each was guessed."""
     heads = ("column", "role", "cells", "why")
     rows = [

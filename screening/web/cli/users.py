@@ -30,7 +30,7 @@ def add(username: str, email: str, role: str | None, must_change: bool) -> None:
     """Make an account; the password is asked for, or read from standard input."""
     account = services().users.add(username, email, _password(), role)
     if must_change:
-        services().handed.note(account)
+        services().temporary_passwords.note(account)
     _record("signup", account)
     for key in services().part_from_namesake(account.username, by=operator()):
         request_audit.record("key_revoked", user=operator(), key=key.id, key_name=key.name)
@@ -75,7 +75,11 @@ def password(username: str, generate: bool, must_change: bool) -> None:
     """Give another password; the account's sessions end."""
     new = passwords.one_time() if generate else _password()
     account = services().users.set_password(username, new)
-    (services().handed.note if generate or must_change else services().handed.forget)(account)
+    (
+        services().temporary_passwords.note
+        if generate or must_change
+        else services().temporary_passwords.forget
+    )(account)
     Lockout(services().database).unlock(account.username)
     _record("password_reset", account)
     if generate:

@@ -12,7 +12,7 @@ from typing import cast
 from flask import Request, current_app, g, request
 
 from screening.accounts.key_refusals import NotByKey, Refusal
-from screening.accounts.key_ring import Caller, bearer
+from screening.accounts.key_ring import KeyHolder, bearer
 from screening.infra.audit.log import KEY_PREFIX
 from screening.web.services import services
 
@@ -22,9 +22,9 @@ def is_sent_with(given: Request) -> bool:
     return (bearer(given.headers.get("Authorization")) or "").startswith(KEY_PREFIX)
 
 
-def caller() -> Caller | None:
+def caller() -> KeyHolder | None:
     """Return the key behind the request, if it was let in by one."""
-    return cast("Caller | None", g.get("api_caller"))
+    return cast("KeyHolder | None", g.get("api_caller"))
 
 
 def identify() -> None:

@@ -46,7 +46,7 @@ def too_slow() -> TooSlow:
     )
 
 
-class Arriving:
+class ArrivingBody:
     """The loop's side of one body."""
 
     def __init__(self, receive: Receive) -> None:
@@ -99,7 +99,7 @@ async def nothing_more() -> Message:
     return {"type": "http.disconnect"}
 
 
-class Incoming(io.RawIOBase):
+class BodyStream(io.RawIOBase):
     """The thread's side: ``wsgi.input`` of a body that is still arriving.
 
     Nothing is read from the line before the first :meth:`read`: an app that refuses by the header costs nothing.
@@ -117,7 +117,7 @@ class Incoming(io.RawIOBase):
 
     def __init__(
         self,
-        arriving: Arriving,
+        arriving: ArrivingBody,
         begun: bytes,
         loop: asyncio.AbstractEventLoop,
         admit: Callable[[], None],

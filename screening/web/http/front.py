@@ -25,7 +25,7 @@ from urllib.parse import unquote_to_bytes
 from screening.errors import ScreeningError
 from screening.infra import log_context
 from screening.web.http.admission import ADMITTED, MOST_BODIES, TICKET
-from screening.web.http.arriving import Arriving, Incoming, Message, Receive, too_slow
+from screening.web.http.arriving import ArrivingBody, BodyStream, Message, Receive, too_slow
 from screening.web.http.headers import REQUEST_ID, request_id
 from screening.web.http.patience import Patience
 
@@ -196,13 +196,13 @@ class Front:
         """Answer one request."""
         if scope["type"] != "http":
             return
-        arriving = Arriving(receive)
+        arriving = ArrivingBody(receive)
         try:
             await self._answer(scope, arriving, send)
         finally:
             arriving.release()
 
-    async def _answer(self, scope: Message, arriving: Arriving, send: Send) -> None:
+    async def _answer(self, scope: Message, arriving: ArrivingBody, send: Send) -> None:
         environ = {**self._basis, **environ_of(scope)}
         environ[REQUEST_ID] = request_id(environ.get("HTTP_X_REQUEST_ID"))
         pool = await self._prepare(environ, arriving)
@@ -222,7 +222,7 @@ class Front:
         self._observe(environ.get(ROUTE, UNKNOWN), answer.status, perf_counter() - began)
         try:
             incoming = environ["wsgi.input"]
-            if isinstance(incoming, Incoming):
+            if isinstance(incoming, BodyStream):
                 # the app has answered: what still comes of the body has no reader any more
                 await incoming.stop()
             await self._send(answer, send, closing=not arriving.whole)
@@ -273,7 +273,7 @@ class Front:
         finally:
             leave()
 
-    async def _prepare(self, environ: WSGIEnvironment, arriving: Arriving) -> _Pool | None:
+    async def _prepare(self, environ: WSGIEnvironment, arriving: ArrivingBody) -> _Pool | None:
         """Get the body ready, and say which threads the request is for; ``None`` if too many wait."""
         length = environ.get("CONTENT_LENGTH")
         environ["wsgi.input"] = io.BytesIO()
@@ -301,10 +301,10 @@ class Front:
         def admit() -> None:
             environ[TICKET].admit()  # it is lent further in
 
-        environ["wsgi.input"] = Incoming(arriving, begun, asyncio.get_running_loop(), admit)
+        environ["wsgi.input"] = BodyStream(arriving, begun, asyncio.get_running_loop(), admit)
         return self._bodies
 
-    async def _small(self, environ: WSGIEnvironment, arriving: Arriving, address: str) -> bytes:
+    async def _small(self, environ: WSGIEnvironment, arriving: ArrivingBody, address: str) -> bytes:
         """Read all of a small body, or the beginning of one that turns out to be large."""
         self._waiting[address] += 1
         try:

@@ -10,7 +10,7 @@ from typing import Any
 
 from screening.ledger import identity
 from screening.ledger.filters import Cursor
-from screening.web.http.operations import Kind
+from screening.web.http.operations import TextKind
 
 MOMENT_BYTES = 8
 # 24 bytes in base64. The first byte is below 3, since the microseconds must make a date.
@@ -40,4 +40,4 @@ def read(raw: str) -> Cursor:
     return Cursor(decided.replace(tzinfo=UTC), identity.TransactionId(origin, number))
 
 
-KIND = Kind(read, {"type": "string", "pattern": f"^{PATTERN}$"})
+KIND = TextKind(read, {"type": "string", "pattern": f"^{PATTERN}$"})

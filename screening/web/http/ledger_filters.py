@@ -17,10 +17,10 @@ from screening.errors import CellProblem, ScreeningError
 from screening.intake import numbers
 from screening.ledger import money
 from screening.ledger.fields import ENTITIES
-from screening.ledger.filters import NO_CURRENCY, Basis, Filter, Interval
+from screening.ledger.filters import NO_CURRENCY, Basis, DecisionFilter, TrendInterval
 from screening.ledger.tables import API, BATCH, FILE
 from screening.transactions.encoding import plain_text
-from screening.web.http.operations import Kind, Parameter, present
+from screening.web.http.operations import Parameter, TextKind, present
 from screening.web.http.sessions import may, user
 
 MOST_CHARACTERS = 200
@@ -38,7 +38,7 @@ class BadQuery(ScreeningError):
     title = "This question can't be answered"
 
 
-def chosen() -> Filter:
+def chosen() -> DecisionFilter:
     """Return the filter of this request: which rows, and of them those that the caller may see.
 
     Raises:
@@ -48,7 +48,7 @@ def chosen() -> Filter:
     return filter_of(request.args, present().query, owner)
 
 
-def filter_of(args: MultiDict[str, str], known: Mapping[str, Parameter], owner: str | None) -> Filter:
+def filter_of(args: MultiDict[str, str], known: Mapping[str, Parameter], owner: str | None) -> DecisionFilter:
     """Return the filter that a query string says.
 
     Args:
@@ -69,7 +69,7 @@ def filter_of(args: MultiDict[str, str], known: Mapping[str, Parameter], owner: 
         for name, parameter in known.items()
         if parameter.field is not None and (read := value_of(args, name, parameter)) is not None
     }
-    return Filter(owner=owner, **given)
+    return DecisionFilter(owner=owner, **given)
 
 
 def value(name: str) -> Any:
@@ -96,7 +96,7 @@ def value_of(args: MultiDict[str, str], name: str, parameter: Parameter) -> Any:
         raise refused(name, "can't be used", f"It must be {problem}.") from None
 
 
-def one_of(names: Mapping[str, Any]) -> Kind:
+def one_of(names: Mapping[str, Any]) -> TextKind:
     """Return the kind of one of some words."""
 
     def read(raw: str) -> Any:
@@ -104,10 +104,10 @@ def one_of(names: Mapping[str, Any]) -> Kind:
             raise ValueError(f"one of {', '.join(names)}")
         return names[raw]
 
-    return Kind(read, {"type": "string", "enum": list(names)})
+    return TextKind(read, {"type": "string", "enum": list(names)})
 
 
-def whole(low: int, high: int, usual: int) -> Kind:
+def whole(low: int, high: int, usual: int) -> TextKind:
     """Return the kind of a whole number between two others, both included, and what it is if nothing is said."""
 
     def read(raw: str) -> int:
@@ -115,7 +115,7 @@ def whole(low: int, high: int, usual: int) -> Kind:
             raise ValueError(f"a whole number from {low} to {high}")
         return int(raw)
 
-    return Kind(read, {"type": "integer", "minimum": low, "maximum": high, "default": usual})
+    return TextKind(read, {"type": "integer", "minimum": low, "maximum": high, "default": usual})
 
 
 def moment(raw: str) -> datetime:
@@ -162,13 +162,13 @@ def read_entity(raw: str) -> tuple[str, str]:
     return kind, plain_text(name) or name  # as the ledger has it
 
 
-TEXT = Kind(str, {"type": "string", "minLength": 1, "maxLength": MOST_CHARACTERS, "pattern": r"\S"})
-SHARE = Kind(read_share, {"type": "number", "minimum": 0, "maximum": 1})
-MONEY = Kind(
+TEXT = TextKind(str, {"type": "string", "minLength": 1, "maxLength": MOST_CHARACTERS, "pattern": r"\S"})
+SHARE = TextKind(read_share, {"type": "number", "minimum": 0, "maximum": 1})
+MONEY = TextKind(
     read_amount, {"type": "number", "exclusiveMinimum": -money.LARGEST, "exclusiveMaximum": money.LARGEST}
 )
-CURRENCY = Kind(currency_of, TEXT.schema)
-ENTITY = Kind(
+CURRENCY = TextKind(currency_of, TEXT.schema)
+ENTITY = TextKind(
     read_entity,
     {
         "type": "string",
@@ -176,7 +176,7 @@ ENTITY = Kind(
         "pattern": f"^({'|'.join(ENTITIES)}):[\\s\\S]+$",
     },
 )
-MOMENT = Kind(moment, {"anyOf": [{"type": "string", "format": each} for each in ("date-time", "date")]})
+MOMENT = TextKind(moment, {"anyOf": [{"type": "string", "format": each} for each in ("date-time", "date")]})
 TIME_WORDS = "ISO 8601; UTC unless it says otherwise"
 
 COMMON: Mapping[str, Parameter] = {
@@ -232,9 +232,9 @@ ROWS: Mapping[str, Parameter] = {
 TRENDS: Mapping[str, Parameter] = {
     **COMMON,
     "interval": Parameter(
-        kind=one_of({interval.value: interval for interval in Interval}),
+        kind=one_of({interval.value: interval for interval in TrendInterval}),
         words="How long a period is: `day` unless said. Weeks begin on Monday.",
-        example=Interval.WEEK.value,
+        example=TrendInterval.WEEK.value,
     ),
 }
 

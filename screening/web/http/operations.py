@@ -27,7 +27,7 @@ encode = msgspec.json.Encoder().encode
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class TextKind:
     """One kind of value that a text can hold: what reads it, and the schema that says which texts that takes."""
 
     read: Callable[[str], Any]
@@ -39,15 +39,15 @@ class Kind:
 class Parameter:
     """A parameter of the query string."""
 
-    kind: Kind
+    kind: TextKind
     words: str
     field: str | None = None
-    """Of :class:`screening.ledger.filters.Filter`, if it is a filter."""
+    """Of :class:`screening.ledger.filters.DecisionFilter`, if it is a filter."""
     example: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Header:
+class HeaderSpec:
     """A header of a request or an answer."""
 
     words: str
@@ -56,7 +56,7 @@ class Header:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Body:
+class BodySpec:
     """Body of a request.
 
     Its form is ``form``, or, where detectors or settings decide, what ``named`` says: the name of a schema that the
@@ -75,13 +75,13 @@ class Body:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class AnswerSpec:
     """A good answer: JSON of a form, or of one of several, or a file of a media type."""
 
     words: str
     form: Any = None
     media: str = JSON
-    headers: Mapping[str, Header] = field(default_factory=dict)
+    headers: Mapping[str, HeaderSpec] = field(default_factory=dict)
     links: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Links to operations that take its fields, as OpenAPI writes links."""
 
@@ -92,10 +92,10 @@ class Operation:
 
     id: str
     tag: str
-    answers: Mapping[int, Answer]
+    answers: Mapping[int, AnswerSpec]
     query: Mapping[str, Parameter] = field(default_factory=dict)
-    headers: Mapping[str, Header] = field(default_factory=dict)
-    body: Body | None = None
+    headers: Mapping[str, HeaderSpec] = field(default_factory=dict)
+    body: BodySpec | None = None
     raises: Sequence[type[ScreeningError]] = ()
     """Errors that the view itself raises, beside what the guard does."""
     open_here: bool = False
@@ -115,7 +115,7 @@ class Operation:
             raises: what the view itself raises.
             more: further fields, ``query`` or ``body``.
         """
-        return cls(id=name, tag=tag, answers={200: Answer(words=words, form=form)}, raises=raises, **more)
+        return cls(id=name, tag=tag, answers={200: AnswerSpec(words=words, form=form)}, raises=raises, **more)
 
 
 def describes(operation: Operation) -> Callable[[View], View]:

@@ -52,7 +52,7 @@ def encoded(problem: Mapping[str, Any], *, path: str, request_id: str | None) ->
 
     Args:
         problem: what :meth:`ScreeningError.as_dict` gives.
-        path: of the request; a key that stands in it is left out.
+        path: of the request; a key that appears in it is left out.
         request_id: the number of the request, as in ``X-Request-ID``.
     """
     found = Problem(

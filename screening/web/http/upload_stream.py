@@ -25,7 +25,7 @@ from screening.errors import StorageFull
 from screening.infra.audit.log import mask_keys
 from screening.infra.disk_space import require_room
 from screening.intake.kinds import with_ending
-from screening.uploads.upload_folder import Folder
+from screening.uploads.upload_folder import UploadFolder
 from screening.web.http.admission import TICKET, Ticket
 
 READ_BYTES = 1 << 18
@@ -47,7 +47,7 @@ WISHES = ("detector", "set_aside", "may_map", "check", "tokenize", "sample", "na
 
 
 @dataclass(slots=True)
-class Form:
+class FormFields:
     """Fields that came before the file, and the file's own name once it has begun."""
 
     fields: dict[str, str] = field(default_factory=dict)
@@ -55,20 +55,20 @@ class Form:
 
 
 class PlainBody:
-    """A form without a file: its fields, as :class:`Body` gives them."""
+    """A form without a file: its fields, as :class:`MultipartBody` gives them."""
 
     def __init__(self, request: Request, limit: int) -> None:
         """Take a request whose body has at most ``limit`` bytes."""
         request.max_content_length = request.max_form_memory_size = limit
         self._request = request
 
-    def fields(self) -> Form:
+    def fields(self) -> FormFields:
         """Read all of it.
 
         Raises:
             RequestEntityTooLarge: it is longer.
         """
-        return Form(fields=self._request.form.to_dict())
+        return FormFields(fields=self._request.form.to_dict())
 
     def content(self) -> Iterator[bytes]:
         """Return no content: there is no file."""
@@ -151,7 +151,7 @@ class Parts:
                 )
 
 
-class Body:
+class MultipartBody:
     """A multipart body in the order in which it comes: :meth:`fields`, then :meth:`content`, then :meth:`finish`.
 
     It needs a place among the bodies of its account, which is kept until the request is answered.
@@ -185,9 +185,9 @@ class Body:
             ticket.admit(account)
         self._events = self._parse(boundary)
 
-    def fields(self) -> Form:
+    def fields(self) -> FormFields:
         """Read up to the part named ``file``, which begins; without one to the end, and ``filename`` stays ``None``."""
-        form = Form()
+        form = FormFields()
         name: str | None = None
         value = bytearray()
         for event in self._events:
@@ -286,7 +286,7 @@ def first_bytes(content: Iterable[bytes], count: int) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class Watch:
+class FileCallbacks:
     """Callbacks for a file that arrives."""
 
     alive: Callable[[], None]
@@ -295,7 +295,9 @@ class Watch:
     """Each time that some megabytes have come, and at the end: raises where its sender may keep no more."""
 
 
-def store(head: bytes, content: Iterable[bytes], folder: Folder, watch: Watch) -> tuple[int, str]:
+def store(
+    head: bytes, content: Iterable[bytes], folder: UploadFolder, watch: FileCallbacks
+) -> tuple[int, str]:
     """Write the file as it arrives; returns its size in bytes and its SHA-256.
 
     Raises:
@@ -321,7 +323,7 @@ def store(head: bytes, content: Iterable[bytes], folder: Folder, watch: Watch) -
     return size, digest.hexdigest()
 
 
-def wait_for_room(folder: Folder, size: int) -> None:
+def wait_for_room(folder: UploadFolder, size: int) -> None:
     """See to it that so many bytes can be written.
 
     Of several uploads for which the disk has no room together, one after the other gives up: the rest gets what it had.
@@ -341,7 +343,7 @@ def wait_for_room(folder: Folder, size: int) -> None:
             return
 
 
-def gives_way(folder: Folder) -> bool:
+def gives_way(folder: UploadFolder) -> bool:
     """Return whether another upload that arrives now must give up before this one: that with the greatest id goes
     first.
     """

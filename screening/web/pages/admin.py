@@ -60,7 +60,7 @@ def reset_password(username: str) -> str:
     """Give a random password, which is shown once and holds for one log-in; the account's sessions and its lock end."""
     password = passwords.one_time()
     changed = services().users.set_password(username, password)
-    services().handed.note(changed)
+    services().temporary_passwords.note(changed)
     sessions.store().end_all(changed.username)
     Lockout(services().database).unlock(changed.username)
     request_audit.record("password_reset", account=changed.username)
@@ -72,7 +72,7 @@ def _page(**more: Any) -> str:
     return render_template(
         "admin_users.html",
         accounts=store.accounts(),
-        handed=services().handed.of(store.accounts()),
+        handed=services().temporary_passwords.of(store.accounts()),
         problems=store.problems(),
         roles=ROLES,
         permissions=PERMISSIONS,

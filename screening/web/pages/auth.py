@@ -139,8 +139,8 @@ def identify() -> tuple[Account, bool]:
 
 
 def was_handed(before: Account | None, account: Account) -> bool:
-    """Return whether the password was handed over; also when its weak hash was made anew in this moment."""
-    handed = services().handed
+    """Return whether the password was handed over; also when its weak hash was made again in this moment."""
+    handed = services().temporary_passwords
     if before is None or not handed.has(before):
         return handed.has(account)
     if before.password_hash != account.password_hash:
@@ -197,7 +197,7 @@ def change_password() -> Any:
     except ScreeningError as problem:
         return account_page(problem)
     sessions.store().end_all(username)
-    mine.handed.forget(changed)
+    mine.temporary_passwords.forget(changed)
     sessions.begin(changed)
     request_audit.record("password_changed", account=username)
     flash("The password was changed. Every other session of this account has ended.")

@@ -17,12 +17,12 @@ from screening.errors import BadFile
 from screening.intake.batch import FIRST_ROWS
 from screening.intake.numbers import excerpt
 from screening.intake.preview import preview
-from screening.transactions.composition import BadParts, Composition, Part
+from screening.transactions.composition import BadParts, Composition, ValuePart
 from screening.transactions.schema import Column, Role, normalise
 from screening.uploads.questions.column_mappings import Mapping, columns_of, mark
 from screening.uploads.questions.detector_choice import Said
 from screening.uploads.screenings import CHECKED, Screening
-from screening.uploads.upload_folder import Folder
+from screening.uploads.upload_folder import UploadFolder
 from screening.web.http import request_audit
 from screening.web.http.sessions import may, require, user
 from screening.web.services import services
@@ -42,7 +42,7 @@ UNMADE = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
+class MappedColumn:
     """One column of the detector, what the file has for it, and what is wrong with the choice, if anything."""
 
     place: int
@@ -60,7 +60,7 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class SampledColumns:
     """The file's columns, each with some of its values."""
 
     header: list[str]
@@ -111,7 +111,7 @@ def save(screening_id: str) -> Any:
     if for_all:
         services().mappings.approve(mark(given.header), user().username, user().username)
     check_first = request.form.get("check") == "1"
-    services().history.again(screening.id, detector.name, mapping.as_json, check_first=check_first)
+    services().screenings.requeue(screening.id, detector.name, mapping.as_json, check_first=check_first)
     request_audit.record(
         "columns_mapped",
         screening=screening.id,
@@ -127,10 +127,10 @@ def save(screening_id: str) -> Any:
 @require("screen")
 def forget(screening_id: str) -> Any:
     """Drop what the user said for this file's header; the result stays, and so does what holds for all."""
-    screening = services().history.owned(screening_id, user().username)
+    screening = services().screenings.owned(screening_id, user().username)
     services().mappings.forget(_given(screening).header, user().username)
     request_audit.record("mapping_forgotten", screening=screening.id)
-    flash("What you had said of these columns is forgotten: the next file with them is asked about anew.")
+    flash("What you had said of these columns is forgotten: the next file with them is asked about again.")
     return redirect(url_for("results.show", screening_id=screening.id), HTTPStatus.SEE_OTHER)
 
 
@@ -141,14 +141,14 @@ def open_screening(screening_id: str) -> Screening:
         NotFound: there is none of this user.
         Conflict: it is screened already, or failed for another reason.
     """
-    screening = services().history.owned(screening_id, user().username)
+    screening = services().screenings.owned(screening_id, user().username)
     if screening.state == CHECKED and screening.mapping:
         return screening
     return waiting(screening_id, COLUMNS)
 
 
-def _given(screening: Screening) -> Given:
-    folder = Folder.kept(services().settings.instance, screening.id)
+def _given(screening: Screening) -> SampledColumns:
+    folder = UploadFolder.kept(services().settings.instance, screening.id)
     # which shows what the first rows don't
     telling = min((screening.error or {}).get("row") or 0, MOST_READ)
     kind, most = folder.kind(screening.kind), max(telling, FIRST_ROWS)
@@ -160,10 +160,10 @@ def _given(screening: Screening) -> Given:
         ]
         for place, name in enumerate(header)
     }
-    return Given(header, examples, rows)
+    return SampledColumns(header, examples, rows)
 
 
-def wanted_detector(screening: Screening, given: Given) -> Detector:
+def wanted_detector(screening: Screening, given: SampledColumns) -> Detector:
     """Return the detector that was asked for, or the one whose columns are found best."""
     name = request.args.get("detector") or screening.detector or screening.wanted_detector
     if name:
@@ -184,8 +184,8 @@ def as_chosen(columns: Said) -> dict[str, Match]:
 
 
 def choices_of(
-    detector: Detector, given: Given, found: dict[str, Match], wrong: dict[str, str] | None = None
-) -> list[Choice]:
+    detector: Detector, given: SampledColumns, found: dict[str, Match], wrong: dict[str, str] | None = None
+) -> list[MappedColumn]:
     """Return how each column of a detector can be chosen, and what is wrong with a choice."""
     return [
         _choice(place, column, given, found[column.name], (wrong or {}).get(column.name))
@@ -193,7 +193,9 @@ def choices_of(
     ]
 
 
-def _choice(place: int, column: Column, given: Given, match: Match, error: str | None) -> Choice:
+def _choice(
+    place: int, column: Column, given: SampledColumns, match: Match, error: str | None
+) -> MappedColumn:
     known = match.header is None or normalise(match.header) in map(normalise, given.header)
     theirs = match.made or (match.header if known else None)
     common: dict[str, Any] = {"readings": (), "parts": ()}
@@ -203,7 +205,7 @@ def _choice(place: int, column: Column, given: Given, match: Match, error: str |
             "readings": readings(column, given.header, given.rows, theirs),
             "parts": tuple((part.value, words, of.get(part, "")) for part, words in parts_of(column.role)),
         }
-    return Choice(
+    return MappedColumn(
         place=place,
         name=column.name,
         role=column.role.value,
@@ -237,7 +239,7 @@ def chosen_columns(detector: Detector) -> tuple[dict[str, str | Composition], di
 
 def _parts(place: int, value: str) -> dict[str, str]:
     if value == PARTS:
-        sent_parts = {part.value: request.form.get(f"part-{place}-{part}", "") for part in Part}
+        sent_parts = {part.value: request.form.get(f"part-{place}-{part}", "") for part in ValuePart}
         return {part: column for part, column in sent_parts.items() if column}
     loaded = json.loads(value)
     if not isinstance(loaded, dict):
@@ -263,7 +265,9 @@ def problems_of(chosen: Said, header: list[str]) -> dict[str, str]:
     return wrong
 
 
-def mapping_page(screening: Screening, given: Given, detector: Detector, choices: list[Choice]) -> str:
+def mapping_page(
+    screening: Screening, given: SampledColumns, detector: Detector, choices: list[MappedColumn]
+) -> str:
     """Return the page on which columns are mapped."""
     return render_template(
         "mapping.html",

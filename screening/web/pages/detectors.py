@@ -11,7 +11,7 @@ from typing import Any
 from flask import Blueprint, Response, redirect, render_template, request, send_file, url_for
 
 from screening.detectors.detector import Detector
-from screening.detectors.states import Standing
+from screening.detectors.states import DetectorStanding
 from screening.errors import BadArtefact, Conflict, NotFound
 from screening.infra.job_queue import new_id
 from screening.ledger.history import drop
@@ -29,13 +29,13 @@ SHOWN_TRAININGS = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class DetectorLine:
     """One line of the list; ``detector`` is ``None`` where it can't be loaded, and ``problem`` says why."""
 
     name: str
     detector: Detector | None
     own: bool
-    standing: Standing
+    standing: DetectorStanding
     problem: str = ""
 
     @property
@@ -110,7 +110,7 @@ def outdated(name: str) -> approvals.Outdated:
     """Return the error of a proposal whose detector was replaced or removed since."""
     return approvals.Outdated(
         f"{name} is another detector by now than the one that was proposed, or gone.",
-        remedy="Reject it, and propose the change anew.",
+        remedy="Reject it, and propose the change again.",
     )
 
 
@@ -171,13 +171,13 @@ def _delete(given: Mapping[str, Any], by: str) -> str:
     return f"The detector {name} was removed."
 
 
-def list_entry(name: str) -> Listed:
+def list_entry(name: str) -> DetectorLine:
     """Return a detector as the list shows it: one that can't be loaded with what is wrong with it."""
     try:
-        return Listed(name, services().detectors.get(name), is_own(name), standing_of(name))
+        return DetectorLine(name, services().detectors.get(name), is_own(name), standing_of(name))
     except BadArtefact as problem:
         said = (
             # the page is open to all: not where it lies on the disk
             f"{problem.what} {problem.remedy or ''}"
         )
-        return Listed(name, None, is_own(name), standing_of(name), said)
+        return DetectorLine(name, None, is_own(name), standing_of(name), said)

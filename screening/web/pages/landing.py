@@ -12,7 +12,7 @@ from flask_login import current_user
 from screening.explore.overview import DAYS, overview
 from screening.ledger.filters import Unanswered
 from screening.monitoring.alerts import going_on
-from screening.review.listing import Chosen, by_day, standing
+from screening.review.listing import CaseFilter, by_day, standing
 from screening.settings import ROOT
 from screening.web.http.sessions import may, user
 from screening.web.services import services
@@ -53,15 +53,15 @@ def index() -> str:
         trouble=trouble,
         everybody=owner_seen() is None,
         days=DAYS,
-        screenings=mine.history.of(user().username, limit=LATEST),
-        cases=review.listings().page(Chosen(), who, 1, now).cases[:QUEUE],
+        screenings=mine.screenings.list_for(user().username, limit=LATEST),
+        cases=review.listings().page(CaseFilter(), who, 1, now).cases[:QUEUE],
         standing=standing(
             mine.database,
             who,
             since=first,
             late_before=now - timedelta(hours=mine.settings.review_sla_hours),
         ),
-        in_hand=review.listings().page(Chosen(state="in_work", mine=True), who, 1, now).cases[:QUEUE],
+        in_hand=review.listings().page(CaseFilter(state="in_work", mine=True), who, 1, now).cases[:QUEUE],
         view_of=partial(review.CaseView.of, now=now),
         alerts=[AlertView.of(alert) for alert in going_on(mine.database)] if may("monitor") else [],
     )

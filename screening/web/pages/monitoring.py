@@ -20,7 +20,7 @@ blueprint = Blueprint("monitoring", __name__, url_prefix="/monitoring")
 @blueprint.get("")
 @require("monitor")
 def index() -> str:
-    """Show the state of detectors and server; which detector and window stand in the address."""
+    """Show the state of detectors and server; which detector and window appear in the address."""
     mine, now = services(), time.time()
     known = findings.read(mine.database)
     names = [each.detector for each in known]

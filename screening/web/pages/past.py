@@ -23,11 +23,11 @@ SHOWN_MAPPINGS = 100
 def index() -> str:
     """Show the files whose rows detectors remember, of all users, and the mappings that users have said."""
     page, known = page_number(), fingerprints()
-    pages = max(-(-services().history.count_remembered(known) // LIST_ROWS), 1)
+    pages = max(-(-services().screenings.count_remembered(known) // LIST_ROWS), 1)
     page = min(page, pages)
     return render_template(
         "history.html",
-        screenings=services().history.remembered(known, offset=(page - 1) * LIST_ROWS, limit=LIST_ROWS),
+        screenings=services().screenings.remembered(known, offset=(page - 1) * LIST_ROWS, limit=LIST_ROWS),
         mappings=services().mappings.recent(SHOWN_MAPPINGS),
         policy=services().settings.history_policy,
         page=page,
@@ -40,7 +40,7 @@ def index() -> str:
 def count(screening_id: str) -> Any:
     """Let the rows and labels of a file count for everybody's later files, or for its owner's alone."""
     for_all = _for_all()
-    changed = services().history.let_count(screening_id, fingerprints(), user().username, for_all=for_all)
+    changed = services().screenings.let_count(screening_id, fingerprints(), user().username, for_all=for_all)
     request_audit.record(
         "history_released" if for_all else "history_withdrawn",
         screening=changed.id,

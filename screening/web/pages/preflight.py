@@ -13,11 +13,11 @@ from msgspec import convert
 
 from screening.errors import BadArtefact, BadFile, Conflict, NotFound, TooLarge, UnsupportedKind
 from screening.scoring.drift import MUCH, SOME
-from screening.uploads.preflight import Report
+from screening.uploads.preflight import PreflightReport
 from screening.uploads.screenings import CHECKED, FAILED, OPEN_STATES, Screening
-from screening.uploads.upload_folder import Folder
+from screening.uploads.upload_folder import UploadFolder
 from screening.web.http import errors, request_audit
-from screening.web.http.operations import URL_FORM, Answer, Body, Operation, answered, describes
+from screening.web.http.operations import URL_FORM, AnswerSpec, BodySpec, Operation, answered, describes
 from screening.web.http.sessions import require, user
 from screening.web.services import services
 from screening.web.views.files.forms import LOCATION, CheckReport, Consent, ScreeningQueued, StillRunning
@@ -122,8 +122,8 @@ class CheckView:
         id="getCheck",
         tag="Files",
         answers={
-            200: Answer(words="What was found.", form=CheckReport),
-            202: Answer(words="It isn't checked yet.", form=StillRunning, headers={"Location": LOCATION}),
+            200: AnswerSpec(words="What was found.", form=CheckReport),
+            202: AnswerSpec(words="It isn't checked yet.", form=StillRunning, headers={"Location": LOCATION}),
         },
         raises=(NotFound, Conflict, BadFile, TooLarge, UnsupportedKind),
     )
@@ -133,7 +133,7 @@ def show(screening_id: str) -> Any:
 
     A file that can't be screened is told with the status that its upload would have had.
     """
-    screening = services().history.owned(screening_id, user().username)
+    screening = services().screenings.owned(screening_id, user().username)
     if screening.state != CHECKED:
         return lead_elsewhere(screening)
     report = report_of(screening)
@@ -150,14 +150,14 @@ def show(screening_id: str) -> Any:
     Operation(
         id="screenChecked",
         tag="Files",
-        body=Body(
+        body=BodySpec(
             words="What shall be done with rows that can't be scored.",
             media=URL_FORM,
             form=Consent,
             required=False,
         ),
         answers={
-            202: Answer(
+            202: AnswerSpec(
                 words="It will be.", form=(ScreeningQueued, StillRunning), headers={"Location": LOCATION}
             )
         },
@@ -166,7 +166,7 @@ def show(screening_id: str) -> Any:
 )
 def screen(screening_id: str) -> Any:
     """Have a checked file scored."""
-    screening = services().history.owned(screening_id, user().username)
+    screening = services().screenings.owned(screening_id, user().username)
     # what can't be meant is refused however far the check is
     said = request.form.get("set_aside", "")
     if said not in ("", "0", "1"):
@@ -180,7 +180,7 @@ def screen(screening_id: str) -> Any:
             raise refusal
         return _page(screening, report_of(screening), refusal.as_dict()), refusal.status
     # else another window was quicker
-    if services().history.go_on(screening.id, set_aside_bad=set_aside):
+    if services().screenings.approve(screening.id, set_aside_bad=set_aside):
         request_audit.record(
             "check_accepted", screening=screening.id, set_aside=set_aside, sha256=screening.sha256
         )
@@ -195,14 +195,12 @@ def refusal_of(screening: Screening, *, set_aside: bool) -> BadFile | None:
     """Return the error that a screening would refuse the file for, known beforehand."""
     count = screening.set_aside
     if count and count == screening.rows:
-        return BadFile(
-            "No row of this file can be screened.", remedy="Mend the rows and send the file again."
-        )
+        return BadFile("No row of this file can be screened.", remedy="Fix the rows and send the file again.")
     if count and not set_aside:
         rows = "row has" if count == 1 else "rows have"
         return BadFile(
             f"{count:,} {rows} cells that hold no usable value: as it is, the file would be refused.",
-            remedy="Tick that they are to be set aside, or mend them and send the file again.",
+            remedy="Tick that they are to be set aside, or fix them and send the file again.",
         )
     return None
 
@@ -220,12 +218,12 @@ def lead_elsewhere(screening: Screening) -> Any:
     raise Conflict("This file doesn't wait to be screened.", remedy="Look at its result.")
 
 
-def report_of(screening: Screening) -> Report:
+def report_of(screening: Screening) -> PreflightReport:
     """Return what a check has found in a file."""
-    return Report(Folder.kept(services().settings.instance, screening.id))
+    return PreflightReport(UploadFolder.kept(services().settings.instance, screening.id))
 
 
-def _as_json(screening: Screening, report: Report) -> CheckReport:
+def _as_json(screening: Screening, report: PreflightReport) -> CheckReport:
     found = {
         "id": screening.id,
         "state": screening.state,
@@ -241,7 +239,7 @@ def _as_json(screening: Screening, report: Report) -> CheckReport:
     return convert(found, CheckReport)
 
 
-def _page(screening: Screening, report: Report, error: dict[str, Any] | None = None) -> str:
+def _page(screening: Screening, report: PreflightReport, error: dict[str, Any] | None = None) -> str:
     view = CheckView(screening.rows, screening.set_aside, report.found)
     changed = has_other_detector(screening)
     return render_template("check.html", screening=screening, check=view, error=error, changed=changed)

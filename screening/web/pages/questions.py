@@ -10,7 +10,7 @@ from flask import Blueprint, redirect, render_template, request, url_for
 from screening.errors import BadFile
 from screening.intake.forms import ANSWERS
 from screening.intake.preview import preview
-from screening.uploads.upload_folder import Folder
+from screening.uploads.upload_folder import UploadFolder
 from screening.web.http import request_audit
 from screening.web.http.sessions import require, user
 from screening.web.services import services
@@ -37,10 +37,10 @@ def save(screening_id: str) -> Any:
     if wrong:
         problem = BadFile("Choose one of the readings.", where=wrong[0]).as_dict()
         return render_template("questions.html", screening=screening, error=problem), HTTPStatus.BAD_REQUEST
-    folder = Folder.kept(services().settings.instance, screening.id)
+    folder = UploadFolder.kept(services().settings.instance, screening.id)
     header, _ = preview(folder.input, folder.kind(screening.kind), 1, scratch=folder.path)
     detector = screening.detector or screening.wanted_detector or ""
     services().mappings.remember_answers(header, detector, answers, user().username)
-    services().history.answer(screening.id, answers)
+    services().screenings.answer(screening.id, answers)
     request_audit.record("file_read_as_said", screening=screening.id, answers=answers)
     return redirect(url_for("results.show", screening_id=screening.id), HTTPStatus.SEE_OTHER)

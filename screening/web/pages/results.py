@@ -21,12 +21,12 @@ from screening.explore.who import who_of
 from screening.intake import header_of, numbers
 from screening.scoring import metrics
 from screening.uploads import deletion, exports
-from screening.uploads.preflight import Report
-from screening.uploads.results import Filter, Outcome, SortKey
+from screening.uploads.preflight import PreflightReport
+from screening.uploads.results import RowFilter, ScreeningOutcome, SortKey
 from screening.uploads.screenings import CHECKED, DONE, FAILED, OPEN_STATES, Screening
-from screening.uploads.upload_folder import Folder
+from screening.uploads.upload_folder import UploadFolder
 from screening.web.http import errors, request_audit
-from screening.web.http.operations import Answer, Operation, answered, describes
+from screening.web.http.operations import AnswerSpec, Operation, answered, describes
 from screening.web.http.paging import page_number
 from screening.web.http.sessions import require, user
 from screening.web.services import services
@@ -48,7 +48,7 @@ FILTERS = ("flagged", "min_probability", "max_probability", "min_amount", "max_a
 
 
 def _download_of(name: str, words: str, media: str = "text/csv") -> Operation:
-    answers = {200: Answer(words=words, media=media)}
+    answers = {200: AnswerSpec(words=words, media=media)}
     return Operation(id=name, tag="Files", answers=answers, raises=(NotFound, Conflict))
 
 
@@ -57,9 +57,9 @@ def _download_of(name: str, words: str, media: str = "text/csv") -> Operation:
 def index() -> str:
     """Show this user's screenings, latest first."""
     page = page_number()
-    history = services().history
-    shown = history.of(user().username, offset=(page - 1) * LIST_ROWS, limit=LIST_ROWS)
-    pages = -(-history.count(user().username) // LIST_ROWS)
+    mine = services().screenings
+    shown = mine.list_for(user().username, offset=(page - 1) * LIST_ROWS, limit=LIST_ROWS)
+    pages = -(-mine.count(user().username) // LIST_ROWS)
     return render_template("results.html", screenings=shown, page=page, pages=max(pages, 1))
 
 
@@ -99,7 +99,7 @@ def _view() -> str:
     return "rows" if any(request.args.get(name) for name in ("sort", "order", "page", *FILTERS)) else "queue"
 
 
-def _at_risk(found: Outcome) -> float | None:
+def _at_risk(found: ScreeningOutcome) -> float | None:
     """Return the amounts of the flagged rows, added up in cents; ``None`` where there are no amounts."""
     if found.amount is None:
         return None
@@ -107,16 +107,20 @@ def _at_risk(found: Outcome) -> float | None:
     return math.fsum(amounts[np.isfinite(amounts)].tolist())
 
 
-def _queue_context(screening: Screening, found: Outcome, detector: Detector | None) -> dict[str, Any]:
+def _queue_context(
+    screening: Screening, found: ScreeningOutcome, detector: Detector | None
+) -> dict[str, Any]:
     own = TrialView(**found.trial(screening.threshold))
     return {"own": own, "listing": listing_of(screening, found, detector, "queue")}
 
 
-def _rows_context(screening: Screening, found: Outcome, detector: Detector | None) -> dict[str, Any]:
+def _rows_context(screening: Screening, found: ScreeningOutcome, detector: Detector | None) -> dict[str, Any]:
     return {"listing": listing_of(screening, found, detector, "rows")}
 
 
-def _overview_context(screening: Screening, found: Outcome, _detector: Detector | None) -> dict[str, Any]:
+def _overview_context(
+    screening: Screening, found: ScreeningOutcome, _detector: Detector | None
+) -> dict[str, Any]:
     value = trial_value(screening)
     return {
         "histogram": found.histogram(),
@@ -127,16 +131,20 @@ def _overview_context(screening: Screening, found: Outcome, _detector: Detector 
     }
 
 
-def _performance_context(screening: Screening, _found: Outcome, _detector: Detector | None) -> dict[str, Any]:
+def _performance_context(
+    screening: Screening, _found: ScreeningOutcome, _detector: Detector | None
+) -> dict[str, Any]:
     return {"quality": screening.quality}
 
 
-def _receipt_context(screening: Screening, found: Outcome, _detector: Detector | None) -> dict[str, Any]:
+def _receipt_context(
+    screening: Screening, found: ScreeningOutcome, _detector: Detector | None
+) -> dict[str, Any]:
     remembered = services().mappings.has_own(header_of(found.canonical), screening.owner)
     return {"history_policy": services().settings.history_policy, "remembered": remembered}
 
 
-_CONTEXTS: dict[str, Callable[[Screening, Outcome, Detector | None], dict[str, Any]]] = {
+_CONTEXTS: dict[str, Callable[[Screening, ScreeningOutcome, Detector | None], dict[str, Any]]] = {
     "queue": _queue_context,
     "rows": _rows_context,
     "overview": _overview_context,
@@ -227,7 +235,7 @@ def rejected(screening_id: str) -> Response:
     screening = owned(screening_id)
     checked = screening.state == CHECKED
     found = (
-        Report(Folder.kept(services().settings.instance, screening.id))
+        PreflightReport(UploadFolder.kept(services().settings.instance, screening.id))
         if checked
         else outcome_of(_done(screening_id))
     )
@@ -252,7 +260,7 @@ def report_pdf(screening_id: str) -> Response:
     # nothing else needs what it loads
     from screening.reports.screening_report import screening_pdf
 
-    def write(screening: Screening, found: Outcome) -> Iterator[bytes]:
+    def write(screening: Screening, found: ScreeningOutcome) -> Iterator[bytes]:
         yield screening_pdf(
             screening, found, detector_of(screening), author=user().username, made=datetime.now(UTC)
         )
@@ -266,7 +274,7 @@ def delete(screening_id: str) -> Any:
     """Forget a screening and its files."""
     screening = owned(screening_id)
     deletion.delete_recorded(
-        services().history, services().ledger.segments, services().settings.instance, screening.id
+        services().screenings, services().ledger.segments, services().settings.instance, screening.id
     )
     request_audit.record("screening_deleted", screening=screening.id)
     return redirect(url_for("results.index"), HTTPStatus.SEE_OTHER)
@@ -274,7 +282,7 @@ def delete(screening_id: str) -> Any:
 
 def owned(screening_id: str) -> Screening:
     """Return a screening of whoever asks; :class:`NotFound` for another's."""
-    return services().history.owned(screening_id, user().username)
+    return services().screenings.owned(screening_id, user().username)
 
 
 def _done(screening_id: str) -> Screening:
@@ -300,20 +308,22 @@ def detector_of(screening: Screening) -> Detector | None:
     return None
 
 
-def outcome_of(screening: Screening) -> Outcome:
+def outcome_of(screening: Screening) -> ScreeningOutcome:
     """Return the outcome of a screening, at its threshold."""
-    return Outcome(Folder.kept(services().settings.instance, screening.id), screening.threshold)
+    return ScreeningOutcome(
+        UploadFolder.kept(services().settings.instance, screening.id), screening.threshold
+    )
 
 
 def _is_lost(screening: Screening) -> bool:
     """Return whether the history knows of what the disk no longer has."""
     if screening.state == CHECKED:
-        return not Report(Folder.kept(services().settings.instance, screening.id)).there
+        return not PreflightReport(UploadFolder.kept(services().settings.instance, screening.id)).there
     return screening.state == DONE and not outcome_of(screening).there
 
 
 def _export(
-    screening_id: str, name: str, kind: str, write: Callable[[Screening, Outcome], Iterator[bytes]]
+    screening_id: str, name: str, kind: str, write: Callable[[Screening, ScreeningOutcome], Iterator[bytes]]
 ) -> Response:
     screening = _done(screening_id)
     return _sent(screening, name, kind, write(screening, outcome_of(screening)))
@@ -348,7 +358,9 @@ def download_name(name: str) -> dict[str, str]:
     return {"filename": plain, "filename*": f"UTF-8''{quote(name, safe='')}"}
 
 
-def listing_of(screening: Screening, found: Outcome, detector: Detector | None, view: str) -> RowsView:
+def listing_of(
+    screening: Screening, found: ScreeningOutcome, detector: Detector | None, view: str
+) -> RowsView:
     """Return the page of rows that the query asks for, and what the page needs to ask for another."""
     chosen = _filter(view)
     selected = found.select(chosen)
@@ -376,7 +388,7 @@ def trial_value(screening: Screening) -> float:
     return screening.threshold if value is None else min(max(value, 0.0), 1.0)
 
 
-def _quality_at(found: Outcome, value: float) -> Any:
+def _quality_at(found: ScreeningOutcome, value: float) -> Any:
     if found.label is None:
         return None
     return metrics.measure(
@@ -384,10 +396,10 @@ def _quality_at(found: Outcome, value: float) -> Any:
     )
 
 
-def _filter(view: str) -> Filter:
+def _filter(view: str) -> RowFilter:
     usual, down = ("probability", "desc") if view == "queue" else ("row", "asc")
     sort = request.args.get("sort", usual)
-    return Filter(
+    return RowFilter(
         sort=cast("SortKey", sort) if sort in ("row", "probability", "amount", "time") else "row",
         descending=request.args.get("order", down) == "desc",
         flagged=view == "queue" or request.args.get("flagged") == "1",

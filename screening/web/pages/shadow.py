@@ -9,9 +9,9 @@ from typing import Any
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 
 from screening.detectors.shadow_runs import ShadowRun
-from screening.detectors.states import State
+from screening.detectors.states import DetectorState
 from screening.errors import BadArtefact, Conflict, NotFound, ScreeningError
-from screening.shadow.comparison import LEAST_FLAGGED, LEAST_ROWS, Comparison, Day, compare
+from screening.shadow.comparison import LEAST_FLAGGED, LEAST_ROWS, ShadowComparison, ShadowDay, compare
 from screening.shadow.desk import ShadowDesk
 from screening.web.http import request_audit
 from screening.web.http.sessions import require, user
@@ -36,9 +36,9 @@ def index() -> str:
         firsts=[
             one.name
             for one in loaded
-            if standings[one.name].state is State.APPROVED and one.name not in running
+            if standings[one.name].state is DetectorState.APPROVED and one.name not in running
         ],
-        shadows=[one.name for one in loaded if standings[one.name].state is not State.RETIRED],
+        shadows=[one.name for one in loaded if standings[one.name].state is not DetectorState.RETIRED],
         promotions=mine.promotions.history(),
     )
 
@@ -172,14 +172,14 @@ def _take_back(given: Mapping[str, Any], by: str) -> str:
     return f"{row.replaced} decides in its own place again."
 
 
-def _mark(day: Day) -> tuple[str, float, str]:
+def _mark(day: ShadowDay) -> tuple[str, float, str]:
     share = day.agreed / day.rows
     return f"{day.day:%Y-%m-%d}", share, f"{day.day:%Y-%m-%d}: {day.agreed:,} of {day.rows:,} rows"
 
 
 def _desk() -> ShadowDesk:
     mine = services()
-    return ShadowDesk(mine.detectors, mine.ledger, mine.history)
+    return ShadowDesk(mine.detectors, mine.ledger, mine.screenings)
 
 
 def audited(run: ShadowRun) -> dict[str, Any]:
@@ -201,7 +201,7 @@ def doubt_about(run: ShadowRun) -> str:
         return ""
 
 
-def _promotable(run: ShadowRun, found: Comparison | None) -> bool:
+def _promotable(run: ShadowRun, found: ShadowComparison | None) -> bool:
     """Return whether the page offers the promotion: the two are still those that were compared, and enough was
     compared.
     """

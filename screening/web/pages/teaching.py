@@ -10,9 +10,9 @@ from flask import Blueprint, render_template, request
 
 from screening.detectors.detector import Detector
 from screening.errors import NotFound, ScreeningError
-from screening.teaching.board import CLASSROOM, Prices, Scored
+from screening.teaching.board import CLASSROOM, LessonPrices, ScoredStream
 from screening.teaching.lesson import LADDER, LESSONS, Lesson, NoLesson
-from screening.teaching.stream import Places, Plan
+from screening.teaching.stream import StreamColumns, StreamPlan
 from screening.web.http.sessions import require
 from screening.web.services import services
 from screening.web.views.charts import geometry as charts
@@ -63,7 +63,7 @@ def learn(name: str) -> Any:
         chart=chart_of(lesson, row, column, moved, walk.probability) if column else None,
         quality=lesson.quality(threshold),
         ladder=[(each, lesson.quality(each)) for each in sorted({*LADDER, threshold})],
-        classroom=Places.of(detector.contract) is not None,
+        classroom=StreamColumns.of(detector.contract) is not None,
     )
     return page, problem.status if problem else 200
 
@@ -109,21 +109,21 @@ def moved_value(lesson: Lesson) -> dict[str, float]:
 def classroom(name: str) -> Any:
     """Inject attacks into a stream, screen it, and see what a threshold costs."""
     detector = look_at(name)
-    if Places.of(detector.contract) is None:
+    if StreamColumns.of(detector.contract) is None:
         raise NotFound(
             f"The detector {name} needs other columns than a generated stream has.", remedy="Take payments."
         )
     problem: ScreeningError | None = None
-    plan, prices, threshold = Plan(), Prices(), services().settings.threshold
+    plan, prices, threshold = StreamPlan(), LessonPrices(), services().settings.threshold
     try:
-        plan = Plan(
+        plan = StreamPlan(
             **{
                 part: _whole(part, 0, 10**6, getattr(plan, part))
                 for part in ("seed", "spikes", "terminals", "cards")
             }
         )
         threshold = _number("threshold", threshold, 0.0, 1.0)
-        prices = Prices(
+        prices = LessonPrices(
             _number("review", prices.review, -math.inf, math.inf),
             _number("stopped", prices.stopped, -math.inf, math.inf),
         )
@@ -150,7 +150,7 @@ def classroom(name: str) -> Any:
 
 
 def earlier_rounds(
-    detector: Detector, scored: Scored, threshold: float, prices: Prices
+    detector: Detector, scored: ScoredStream, threshold: float, prices: LessonPrices
 ) -> list[dict[str, Any]]:
     """Return the rounds before this one, as the address names them, with what each costs at the present prices."""
     found = []
@@ -161,7 +161,7 @@ def earlier_rounds(
         ):
             continue
         try:
-            plan, at = Plan(*(int(part) for part in parts[:4])), float(parts[4])
+            plan, at = StreamPlan(*(int(part) for part in parts[:4])), float(parts[4])
         except ValueError:
             continue
         except NoLesson:
@@ -172,7 +172,7 @@ def earlier_rounds(
     return found
 
 
-def _kept(plan: Plan, threshold: float) -> str:
+def _kept(plan: StreamPlan, threshold: float) -> str:
     """Return how the next address names the rounds up to this one."""
     before = [text for text in request.args.get("rounds", "").split(",") if text]
     mine = f"{plan.seed}-{plan.spikes}-{plan.terminals}-{plan.cards}-{threshold:.6f}".rstrip("0").rstrip(".")

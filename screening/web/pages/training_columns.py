@@ -17,7 +17,7 @@ from screening.errors import CardNumbersFound, Conflict, ScreeningError
 from screening.intake import Answers, numbers
 from screening.intake.preview import preview
 from screening.training.column_choices import (
-    Choice,
+    ColumnChoice,
     check_columns,
     check_name,
     consequences,
@@ -30,7 +30,7 @@ from screening.training.composed_choices import ROLES, made_of, put_together, ta
 from screening.training.trainings import LONGEST_DELAY, Training, TrainingFolder
 from screening.transactions.composition import BadParts, Composition
 from screening.transactions.schema import CellKind, Column, Role
-from screening.transactions.times import Since
+from screening.transactions.times import StartUnit
 from screening.uploads.questions.card_tokens import replace_in, replaced_in, tokens_of
 from screening.web.http import request_audit
 from screening.web.http.sessions import require
@@ -53,18 +53,18 @@ MOST_READ = 500
 """Rows of which some show what a value in several columns would be."""
 
 
-class BadForm(ScreeningError):
+class BadField(ScreeningError):
     """A field holds something that can't be meant."""
 
     title = "This can't be started as it is"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Chosen:
+class FormValues:
     """Values of the form, as it was sent or as it is first shown."""
 
     name: str
-    choices: tuple[Choice, ...]
+    choices: tuple[ColumnChoice, ...]
     delay: str = f"{USUAL_DELAY}"
     """Days until a fraud is known, as written."""
     fraud_values: tuple[str, ...] = ()
@@ -79,12 +79,12 @@ class Chosen:
     remember: bool = True
 
     @classmethod
-    def of(cls, training: Training) -> Chosen:
+    def of(cls, training: Training) -> FormValues:
         """Return the form as it was guessed, or chosen the last time."""
         options = training.options
         return cls(
             name=training.name,
-            choices=tuple(Choice.from_dict(one) for one in options["columns"]),
+            choices=tuple(ColumnChoice.from_dict(one) for one in options["columns"]),
             delay=f"{options.get('label_delay', USUAL_DELAY * DAY) / DAY:g}",
             fraud_values=tuple(options.get("fraud_values", ())),
             answers=said_answers(options),
@@ -96,14 +96,14 @@ class Chosen:
         )
 
     @classmethod
-    def sent(cls, before: Chosen, form: Mapping[str, str]) -> Chosen:
+    def sent(cls, before: FormValues, form: Mapping[str, str]) -> FormValues:
         """Return the form as it was sent.
 
         Raises:
             BadForm: it isn't the form of these columns.
         """
         if form.get("shape") != before.shape:
-            raise BadForm(
+            raise BadField(
                 "The columns were put together in another way meanwhile.", remedy="Open the page once more."
             )
         return cls(
@@ -134,13 +134,13 @@ class Chosen:
         check_name(self.name, services().detectors.names())
         said = self.answers.get("time_unit", AS_TOLD)
         if said not in (AS_TOLD, *TRAINING_ANSWERS):
-            raise BadForm("The form isn't that of this file.", remedy="Open the page once more.")
+            raise BadField("The form isn't that of this file.", remedy="Open the page once more.")
         unit = None if said == AS_TOLD else said
         choices = with_counts(self.choices, unit)
         columns = [choice.column for choice in choices]
         check_columns(columns)
         if self.tokens and not self.agreed:
-            raise BadForm(
+            raise BadField(
                 "It isn't said whether the detector shall learn from tokens in place of card numbers.",
                 where="tokens",
                 remedy="Say so, or delete the file.",
@@ -166,7 +166,7 @@ class Chosen:
 def columns(training_id: str) -> str:
     """Show the guessed role of each column, and the reason; all of it can be changed."""
     training = guess(_mendable(training_id))
-    return columns_page(training, Chosen.of(training))
+    return columns_page(training, FormValues.of(training))
 
 
 @blueprint.post("/trainings/<training_id>/columns")
@@ -176,11 +176,11 @@ def start(training_id: str) -> Any:
     from that is shown first.
     """
     training = guess(_mendable(training_id))
-    before = Chosen.of(training)
-    single = Chosen.sent(before, request.form)
+    before = FormValues.of(training)
+    single = FormValues.sent(before, request.form)
     try:
         chosen = replace(single, choices=tuple(composed_choices(list(single.choices), before, request.form)))
-    except BadForm as problem:
+    except BadField as problem:
         return columns_page(training, single, problem.as_dict(), sent=request.form), problem.status
     if chosen.shape != before.shape:
         kept = {**training.options, "columns": [one.as_dict() for one in chosen.choices]}
@@ -269,7 +269,7 @@ def guess(training: Training) -> Training:
     return services().trainings.found(training.id)
 
 
-def guess_roles(training: Training, folder: TrainingFolder) -> list[Choice]:
+def guess_roles(training: Training, folder: TrainingFolder) -> list[ColumnChoice]:
     """Return the guessed role of each column of a training's file."""
     return guessed(
         folder.input,
@@ -287,7 +287,7 @@ def said_answers(options: Mapping[str, Any]) -> dict[str, str]:
         **({"time_unit": unit} if (unit := options.get("time_unit")) else {}),
     }
     if said.get("time_unit") == "s":
-        said["time_unit"] = Since.SECONDS.value
+        said["time_unit"] = StartUnit.SECONDS.value
     return {name: value for name, value in said.items() if value}
 
 
@@ -300,7 +300,9 @@ def _mendable(training_id: str) -> Training:
     return training
 
 
-def composed_choices(choices: list[Choice], before: Chosen, form: Mapping[str, str]) -> list[Choice]:
+def composed_choices(
+    choices: list[ColumnChoice], before: FormValues, form: Mapping[str, str]
+) -> list[ColumnChoice]:
     """Return the choices with what the form says is made of several columns.
 
     Raises:
@@ -319,7 +321,7 @@ def composed_choices(choices: list[Choice], before: Chosen, form: Mapping[str, s
             if place == NO_PART:
                 continue
             if not (place.isascii() and place.isdigit() and int(place) < len(before.choices)):
-                raise BadForm("The form isn't that of this file.", remedy="Open the page once more.")
+                raise BadField("The form isn't that of this file.", remedy="Open the page once more.")
             parts[part.value] = before.choices[int(place)].column.name
         known = made_of(before.choices, role)
         if parts == ({} if known is None else known.as_dict):
@@ -328,11 +330,11 @@ def composed_choices(choices: list[Choice], before: Chosen, form: Mapping[str, s
             choices = taken_apart(choices, role)
             continue
         made = _made(role, parts)
-        rival = given.get(role)
-        if rival is not None and rival not in parts.values():
-            raise BadForm(
-                f"{rival} is the {role}, and parts are chosen for it, too.",
-                where=f"column {rival}",
+        other = given.get(role)
+        if other is not None and other not in parts.values():
+            raise BadField(
+                f"{other} is the {role}, and parts are chosen for it, too.",
+                where=f"column {other}",
                 remedy="Choose either the column or the parts.",
             )
         choices = put_together(choices, {role: made})
@@ -347,18 +349,18 @@ def _made(role: Role, parts: Mapping[str, str]) -> Composition:
         if made.is_amount is not (role is Role.AMOUNT):
             raise BadParts(f"{', '.join(parts)} make no {role}")  # noqa: TRY301
     except BadParts as problem:
-        raise BadForm(
+        raise BadField(
             f"The {role}: {problem}.", where="parts", remedy="Choose all parts of one way, or none of them."
         ) from None
     return made
 
 
-def choice_of(before: Choice, place: int, form: Mapping[str, str]) -> Choice:
+def choice_of(before: ColumnChoice, place: int, form: Mapping[str, str]) -> ColumnChoice:
     """Return one column as the form has it; a kind of cells that was left as it was follows the role."""
     try:
         role, kind = Role(form[f"role-{place}"]), CellKind(form[f"kind-{place}"])
     except (KeyError, ValueError):
-        raise BadForm("The form isn't that of this file.", remedy="Open the page once more.") from None
+        raise BadField("The form isn't that of this file.", remedy="Open the page once more.") from None
     column = fitted(replace(before.column, optional=f"blank-{place}" in form), role)
     if kind is not before.column.kind:
         column = replace(column, kind=kind)
@@ -371,7 +373,7 @@ def choice_of(before: Choice, place: int, form: Mapping[str, str]) -> Choice:
 def _seconds(days: str) -> float:
     found = numbers.typed(days)
     if found is None or not 0 <= found <= LONGEST_DELAY:
-        raise BadForm(
+        raise BadField(
             f"“{days[:20]}” is no number of days.",
             where="label_delay",
             remedy=f"Give a number from 0 to {LONGEST_DELAY:,}.",
@@ -390,7 +392,7 @@ class _Whole:
     readings: tuple[ColumnReading, ...]
 
 
-def _wholes(training: Training, chosen: Chosen, sent: Mapping[str, str]) -> list[_Whole]:
+def _wholes(training: Training, chosen: FormValues, sent: Mapping[str, str]) -> list[_Whole]:
     names = [one.column.name for one in chosen.choices if one.column.made is None]
     folder = TrainingFolder(services().settings.instance, training.id)
     header, rows = preview(folder.input, folder.kind(training.kind), MOST_READ, scratch=folder.path)
@@ -417,7 +419,7 @@ def _wholes(training: Training, chosen: Chosen, sent: Mapping[str, str]) -> list
 
 def columns_page(
     training: Training,
-    chosen: Chosen,
+    chosen: FormValues,
     error: dict[str, Any] | None = None,
     *,
     changed: bool = False,

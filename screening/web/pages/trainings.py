@@ -16,12 +16,12 @@ from screening.infra.disk_space import require_room
 from screening.infra.job_queue import new_id
 from screening.intake import identify
 from screening.training.column_choices import check_name
-from screening.training.trainer_process import Refused
+from screening.training.trainer_process import TrainingRefused
 from screening.training.trainings import CHOOSING, RUNNING, TrainingFolder
 from screening.web.http import errors, guard, request_audit
 from screening.web.http.admission import TooBusy
 from screening.web.http.sessions import require, user
-from screening.web.http.upload_stream import Body, Watch, first_bytes, plain_name, store
+from screening.web.http.upload_stream import FileCallbacks, MultipartBody, first_bytes, plain_name, store
 from screening.web.pages.training_columns import guess
 from screening.web.services import services
 from screening.web.views.detectors.access import doubt_of, silence_of
@@ -50,7 +50,7 @@ def receive() -> Any:
     given: dict[str, str] = {}
     try:
         training_id = receive_file(
-            Body(request, services().settings.max_upload + FORM_BYTES, user().username), given
+            MultipartBody(request, services().settings.max_upload + FORM_BYTES, user().username), given
         )
     except TooBusy:
         raise
@@ -58,7 +58,7 @@ def receive() -> Any:
         request_audit.record("training_refused", status=problem.status, reason=problem.what)
         found = problem.as_dict()
         if found["title"] == BadFile.title:
-            found["title"] = Refused.title
+            found["title"] = TrainingRefused.title
         return errors.answer(found) if errors.wants_json() else (_new_page(given, found), problem.status)
     location = url_for("choosing.columns", training_id=training_id)
     if not errors.wants_json():
@@ -66,7 +66,7 @@ def receive() -> Any:
     return jsonify({"id": training_id, "location": location}), HTTPStatus.CREATED, {"Location": location}
 
 
-def receive_file(body: Body, given: dict[str, str]) -> str:
+def receive_file(body: MultipartBody, given: dict[str, str]) -> str:
     """Keep the file; ``given`` gets the fields, so that the form can be shown again with them."""
     form = body.fields()
     guard.check_csrf(form.fields.get("csrf_token") or request.headers.get("X-CSRFToken"))
@@ -92,7 +92,7 @@ def receive_file(body: Body, given: dict[str, str]) -> str:
 
 
 def keep_file(
-    body: Body, folder: TrainingFolder, training_id: str, filename: str, given: dict[str, str]
+    body: MultipartBody, folder: TrainingFolder, training_id: str, filename: str, given: dict[str, str]
 ) -> tuple[int, str]:
     """Write the file as it arrives; gives its size and its SHA-256."""
     content = body.content()
@@ -104,7 +104,7 @@ def keep_file(
     kept = services().trainings
     kept.begin(training_id, owner=user().username, filename=filename, kind=kind, name=given["name"])
     owner = user().username
-    alive = Watch(lambda: kept.touch(training_id), lambda: services().quota.require(owner))
+    alive = FileCallbacks(lambda: kept.touch(training_id), lambda: services().quota.require(owner))
     size, sha256 = store(head, content, folder, alive)
     body.finish()
     if services().settings.several:

@@ -24,14 +24,30 @@ from screening.errors import (
 from screening.infra.disk_space import require_room
 from screening.intake import identify
 from screening.uploads import deletion
-from screening.uploads.screenings import CHECKED, DONE, FAILED, OPEN_STATES, Request, new_id
-from screening.uploads.upload_folder import Folder
+from screening.uploads.screenings import CHECKED, DONE, FAILED, OPEN_STATES, UploadRequest, new_id
+from screening.uploads.upload_folder import UploadFolder
 from screening.web.http import errors, guard, request_audit
 from screening.web.http.admission import AllBusy, TooBusy
-from screening.web.http.operations import FORM, URL_FORM, Answer, Body, Header, Operation, answered, describes
+from screening.web.http.operations import (
+    FORM,
+    URL_FORM,
+    AnswerSpec,
+    BodySpec,
+    HeaderSpec,
+    Operation,
+    answered,
+    describes,
+)
 from screening.web.http.sessions import may, require, user
-from screening.web.http.upload_stream import Body as FormBody
-from screening.web.http.upload_stream import Form, PlainBody, Watch, first_bytes, plain_name, store
+from screening.web.http.upload_stream import (
+    FileCallbacks,
+    FormFields,
+    PlainBody,
+    first_bytes,
+    plain_name,
+    store,
+)
+from screening.web.http.upload_stream import MultipartBody as FormBody
 from screening.web.services import services
 from screening.web.views.detectors.access import ask_for, sample_of, samples, usable
 from screening.web.views.files.forms import LOCATION, Flag, Screened, Sent, Wishes
@@ -45,7 +61,7 @@ FORM_BYTES = 64 * 1024
 WAIT_SECONDS = 60.0
 # Look at the database so often even if no job has ended: a worker that died rings no bell.
 LOOK_SECONDS = 1.0
-PREFER = Header(
+PREFER = HeaderSpec(
     words=f"`wait=N`: for how many seconds the answer may wait, at most {WAIT_SECONDS:.0f}.",
     schema={"type": "string"},
     example="wait=10",
@@ -79,17 +95,19 @@ def upload() -> str:
         id="screenFile",
         tag="Files",
         headers={"Prefer": PREFER},
-        body=Body(
+        body=BodySpec(
             words="A form: the file last, and what shall be done with it before.",
             media=FORM,
             form=Sent,
             parts={"file": "text/csv"},
         ),
         answers={
-            201: Answer(
+            201: AnswerSpec(
                 words="Screened, or checked.", form=Screened, headers={"Location": LOCATION}, links=FOLLOW
             ),
-            202: Answer(words="It still runs.", form=Screened, headers={"Location": LOCATION}, links=FOLLOW),
+            202: AnswerSpec(
+                words="It still runs.", form=Screened, headers={"Location": LOCATION}, links=FOLLOW
+            ),
         },
         raises=(BadFile, NotFound, Conflict, TooLarge, UnsupportedKind, TooBusy, AllBusy, StorageFull),
     )
@@ -144,17 +162,19 @@ def receive_file(body: FormBody | PlainBody) -> tuple[str, Wishes]:
     owner = user().username
     services().quota.require(owner, request.content_length or 0)
     screening_id = new_id()
-    folder = Folder(services().settings.instance, screening_id)
+    folder = UploadFolder(services().settings.instance, screening_id)
     folder.create()
-    services().history.begin(screening_id, wish)
+    services().screenings.begin(screening_id, wish)
     try:
-        alive = Watch(lambda: services().history.touch(screening_id), lambda: services().quota.require(owner))
+        alive = FileCallbacks(
+            lambda: services().screenings.touch(screening_id), lambda: services().quota.require(owner)
+        )
         size, sha256 = store(head, content, folder, alive)
         body.finish()
         _accept(screening_id, folder, size, sha256)
     except BaseException as problem:  # the sender left, sent too much, or the disk is full: nothing may stay
-        gone = services().history.state(screening_id) is None
-        deletion.delete(services().history, services().settings.instance, screening_id)
+        gone = services().screenings.state(screening_id) is None
+        deletion.delete(services().screenings, services().settings.instance, screening_id)
         # deleted while it arrived, and its folder with it
         if gone and isinstance(problem, OSError):
             raise deleted() from None
@@ -170,7 +190,7 @@ def receive_file(body: FormBody | PlainBody) -> tuple[str, Wishes]:
     return screening_id, wishes
 
 
-def chosen_sample(wishes: Wishes, form: Form) -> tuple[str, Iterator[bytes]]:
+def chosen_sample(wishes: Wishes, form: FormFields) -> tuple[str, Iterator[bytes]]:
     """Return the name and the content of the sample that is asked for.
 
     Raises:
@@ -187,7 +207,7 @@ def chosen_sample(wishes: Wishes, form: Form) -> tuple[str, Iterator[bytes]]:
     return f"{wishes.sample}-sample.csv", iter([file.read_bytes()])
 
 
-def _accept(screening_id: str, folder: Folder, size: int, sha256: str) -> None:
+def _accept(screening_id: str, folder: UploadFolder, size: int, sha256: str) -> None:
     """Have the file where no loss of a machine can reach it, as far as the operator has such a place, and say so."""
     folder.keep_upload()
     elsewhere = services().settings.several
@@ -195,7 +215,7 @@ def _accept(screening_id: str, folder: Folder, size: int, sha256: str) -> None:
         # a worker on another host reads it as soon as the row says so, and this host may be gone by then
         folder.complete()
         folder.keep()
-    if not services().history.received(screening_id, size, sha256):
+    if not services().screenings.received(screening_id, size, sha256):
         raise deleted()
     if not elsewhere:
         folder.complete()
@@ -208,7 +228,7 @@ def deleted() -> NotFound:
     )
 
 
-def read_wishes(form: Form) -> Wishes:
+def read_wishes(form: FormFields) -> Wishes:
     """Read what shall be done with the file.
 
     Raises:
@@ -243,12 +263,12 @@ PLACES = ("", "dashboard")
 FLAGS = frozenset({"set_aside", "check", "tokenize", "may_map"})
 
 
-def _wish(wishes: Wishes, filename: str, kind: str) -> Request:
+def _wish(wishes: Wishes, filename: str, kind: str) -> UploadRequest:
     wanted = wishes.detector or wishes.sample or None
     if wanted is not None:
         # an unknown name is refused before the file is kept
         ask_for(wanted)
-    return Request(
+    return UploadRequest(
         owner=user().username,
         filename=filename,
         kind=kind,
@@ -265,7 +285,7 @@ def wait_for(screening_id: str, seconds: float) -> str | None:
     """Wait until the screening has ended, at most so long; return its state."""
     ends = services().signals.ended.listen()
     deadline = time.monotonic() + seconds
-    while (state := services().history.state(screening_id)) in OPEN_STATES:
+    while (state := services().screenings.state(screening_id)) in OPEN_STATES:
         left = deadline - time.monotonic()
         if left <= 0:
             break
@@ -285,17 +305,17 @@ def refuse(screening_id: str, *, may_map: bool) -> None:
     Raises:
         Refused: always; it is what the worker found.
     """
-    screening = services().history.get(screening_id)
+    screening = services().screenings.get(screening_id)
     found = (screening and screening.error) or {}
     page = page_for(found)
     if screening and may_map and page:
         found = {**found, "mapping": url_for(page, screening_id=screening.id)}
     if not found.get("mapping") and found.get("status", 500) < HTTPStatus.INTERNAL_SERVER_ERROR:
-        deletion.delete(services().history, services().settings.instance, screening_id)
-    raise Refused(found)
+        deletion.delete(services().screenings, services().settings.instance, screening_id)
+    raise ScreeningRefused(found)
 
 
-class Refused(ScreeningError):
+class ScreeningRefused(ScreeningError):
     """Error that the worker found, as it was kept."""
 
     def __init__(self, found: dict[str, Any]) -> None:

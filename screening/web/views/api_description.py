@@ -25,9 +25,9 @@ from screening.transactions.schema import CellKind
 from screening.web.http import problems
 from screening.web.http.operations import (
     QUESTION,
-    Answer,
-    Body,
-    Header,
+    AnswerSpec,
+    BodySpec,
+    HeaderSpec,
     Operation,
     Schema,
     operation_of,
@@ -57,7 +57,7 @@ PATHS: Mapping[str, tuple[str, Schema]] = {
 """Parameters in addresses."""
 WORDS: Mapping[int, str] = {
     400: "The request can't be used: the host isn't ours, or a session's cookie came without its form token.",
-    401: "No key and no session; or a key that is damaged, unknown, revoked, expired, or stands in the address.",
+    401: "No key and no session; or a key that is damaged, unknown, revoked, expired, or appears in the address.",
     403: "The key hasn't the scope, or the role of its owner doesn't allow this any more.",
     404: "There is no such thing, or the caller may not see it.",
     408: "The body came too slowly.",
@@ -68,13 +68,13 @@ WORDS: Mapping[int, str] = {
     507: "The disk of the server is full; nothing was changed.",
 }
 """Meaning of statuses that many routes answer with."""
-KEY_IN_ADDRESS = "An API key stands in the address, where logs keep it."
-HEADERS: Mapping[str, Header] = {
-    "X-Request-ID": Header(words="The number of the request.", schema={"type": "string"}),
-    "WWW-Authenticate": Header(
+KEY_IN_ADDRESS = "An API key appears in the address, where logs keep it."
+HEADERS: Mapping[str, HeaderSpec] = {
+    "X-Request-ID": HeaderSpec(words="The number of the request.", schema={"type": "string"}),
+    "WWW-Authenticate": HeaderSpec(
         words="What is wanted (RFC 6750); missing where another key wouldn't help.", schema={"type": "string"}
     ),
-    "Retry-After": Header(
+    "Retry-After": HeaderSpec(
         words="In how many seconds to send it again.", schema={"type": "integer", "minimum": 0}
     ),
 }
@@ -229,12 +229,12 @@ def parameters_of(route: Route) -> list[Document]:
     return found
 
 
-def _header(header: Header) -> Document:
+def _header(header: HeaderSpec) -> Document:
     found: Document = {"description": header.words, "schema": header.schema}
     return found if header.example is None else {**found, "example": header.example}
 
 
-def answer_of(answer: Answer, schemas: Mapping[str, Any]) -> Document:
+def answer_of(answer: AnswerSpec, schemas: Mapping[str, Any]) -> Document:
     """Return an answer that an operation gives."""
     binary = {"type": "string"} if answer.media.startswith("text/") else {}
     found: Document = {
@@ -271,7 +271,7 @@ def _schema(form: Any, schemas: Mapping[str, Any]) -> Any:
     return several[0] if len(several) == 1 else {"anyOf": several}
 
 
-def body_of(body: Body, schemas: Mapping[str, Any], asked: Sequence[Detector]) -> Document:
+def body_of(body: BodySpec, schemas: Mapping[str, Any], asked: Sequence[Detector]) -> Document:
     """Return the body that an operation takes, with examples."""
     schema = {"$ref": REF.format(name=body.named)} if body.named else _schema(body.form, schemas)
     content: Document = {"schema": schema}

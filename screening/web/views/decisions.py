@@ -129,7 +129,7 @@ def reason_bars(reasons: Sequence[str], effects: Sequence[float]) -> list[Reason
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class TimelineMark:
     """A transaction on the time axis; ``kind`` is ``flagged`` or ``legitimate``."""
 
     x: float
@@ -141,14 +141,14 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
-class Timeline:
+class TimelineView:
     """Transactions by time and amount."""
 
     frame: Frame
-    marks: Sequence[Mark]
+    marks: Sequence[TimelineMark]
 
 
-def timeline(rows: Sequence[LedgerRow], this: str = "") -> Timeline | None:
+def timeline(rows: Sequence[LedgerRow], this: str = "") -> TimelineView | None:
     """Return transactions on a time axis; ``None`` for fewer than two, which show nothing.
 
     Args:
@@ -179,7 +179,7 @@ def timeline(rows: Sequence[LedgerRow], this: str = "") -> Timeline | None:
         WIDTH, HEIGHT, LEFT, right, TOP, bottom, ticks, (Tick(y(0), "0"), Tick(y(most), f"{most:,.0f}"))
     )  # fmt: skip
     marks = [
-        Mark(
+        TimelineMark(
             x(at),
             y(amount),
             "flagged" if row.flagged else "legitimate",
@@ -189,4 +189,4 @@ def timeline(rows: Sequence[LedgerRow], this: str = "") -> Timeline | None:
         )
         for row, at, amount in zip(rows, times, amounts, strict=True)
     ]
-    return Timeline(frame, sorted(marks, key=lambda mark: (mark.this, mark.kind == "flagged")))
+    return TimelineView(frame, sorted(marks, key=lambda mark: (mark.this, mark.kind == "flagged")))

@@ -253,7 +253,7 @@ def out_of_hundred(value: float | None) -> str:
 
 
 def short_hash(text: str | None, length: int = 12) -> str:
-    """Return the beginning of a hash, for reading; the whole stands in the title."""
+    """Return the beginning of a hash, for reading; the whole appears in the title."""
     return NOTHING if not text else text[:length]
 
 

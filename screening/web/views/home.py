@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from screening.explore.overview import DAYS, Overview, Period
+from screening.explore.overview import DAYS, Overview, PeriodCounts
 from screening.review.listing import DayOfWork
 from screening.web.views import formatting
 
@@ -102,7 +102,7 @@ def _change(now: int, before: int) -> str:
     return f"{sign}{formatting.percent(abs(ratio), 0)} on the {DAYS} days before"
 
 
-def _amounts(days: Sequence[Period]) -> list[float]:
+def _amounts(days: Sequence[PeriodCounts]) -> list[float]:
     """Return the amounts by day where all are of one currency; several have no line."""
     if len({currency for day in days for currency in day.at_risk}) > 1:
         return []

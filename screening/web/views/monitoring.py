@@ -12,8 +12,8 @@ from prometheus_client.metrics_core import Metric
 from screening.monitoring import findings, quality
 from screening.monitoring.activity import HOUR_SECONDS, Feed
 from screening.monitoring.conditions import QUANTILE, quantile
-from screening.monitoring.findings import Compared, Found, Window
-from screening.monitoring.quality import Period
+from screening.monitoring.findings import ComparedColumn, DetectorFindings, DriftWindow
+from screening.monitoring.quality import QualityPeriod
 from screening.monitoring.request_metrics import RESPONSES, SECONDS
 from screening.monitoring.tables import Alert
 
@@ -27,11 +27,11 @@ DAY_HOURS = 24
 class DetectorView:
     """One detector in one window."""
 
-    found: Found
-    window: Window
+    found: DetectorFindings
+    window: DriftWindow
     by: str
-    periods: Sequence[Period]
-    overall: Period | None
+    periods: Sequence[QualityPeriod]
+    overall: QualityPeriod | None
     """All days together of which labels have come."""
     limit: float
     """PSI from which on a column is far away."""
@@ -47,12 +47,12 @@ class DetectorView:
         return sum(self.window.rows.values())
 
     @property
-    def told(self) -> Sequence[Compared]:
+    def told(self) -> Sequence[ComparedColumn]:
         """Columns that have a figure."""
         return [each for each in self.window.columns if each.psi is not None]
 
     @property
-    def untold(self) -> Sequence[Compared]:
+    def untold(self) -> Sequence[ComparedColumn]:
         """Columns of which there are too few rows."""
         return [each for each in self.window.columns if each.psi is None]
 
@@ -62,7 +62,7 @@ class DetectorView:
         return sum(each.psi is not None and each.psi > self.limit for each in self.window.everything)
 
     @property
-    def flagged(self) -> Period | None:
+    def flagged(self) -> QualityPeriod | None:
         """The last period, for its share of flags."""
         return self.periods[-1] if self.periods else None
 
@@ -104,7 +104,13 @@ class DetectorView:
 
 
 def detector_view(
-    found: Found, *, days: int | None, by: str | None, now: float, coverage: Collection[str], limit: float
+    found: DetectorFindings,
+    *,
+    days: int | None,
+    by: str | None,
+    now: float,
+    coverage: Collection[str],
+    limit: float,
 ) -> DetectorView:
     """Return what is shown of a detector.
 

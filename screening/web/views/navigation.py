@@ -10,7 +10,7 @@ from flask import current_app, request
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class PageLink:
     """A page by its endpoint, the word for it, and the permission that it takes, if any."""
 
     endpoint: str
@@ -28,95 +28,95 @@ class Section:
 
     word: str
     icon: str
-    links: Sequence[Link]
+    links: Sequence[PageLink]
 
 
 BELOW_RESULTS = ("results", "questions", "mapping", "cards", "check", "decisions.of_file")
 BELOW_TRANSACTIONS = ("explore", "entities", "decisions", "receipts", "search")
 SECTIONS = (
-    Section("Home", "home", (Link("pages.index", "Home"),)),
+    Section("Home", "home", (PageLink("pages.index", "Home"),)),
     Section(
         "Review",
         "review",
         (
-            Link("review.index", "Queue", "see", ("review", "case", "decided")),
-            Link("review.missed_fraud", "Missed fraud", "see_all"),
-            Link("disagreeing.index", "Disagreements", "compare"),
-            Link("threshold.index", "Threshold", "decide"),
+            PageLink("review.index", "Queue", "see", ("review", "case", "decided")),
+            PageLink("review.missed_fraud", "Missed fraud", "see_all"),
+            PageLink("disagreeing.index", "Disagreements", "compare"),
+            PageLink("threshold.index", "Threshold", "decide"),
         ),
     ),
     Section(
         "Screenings",
         "screenings",
         (
-            Link("results.index", "List", "see", BELOW_RESULTS),
-            Link("uploads.upload", "New", "screen", ("uploads",)),
+            PageLink("results.index", "List", "see", BELOW_RESULTS),
+            PageLink("uploads.upload", "New", "screen", ("uploads",)),
         ),
     ),
     Section(
         "Explore",
         "explore",
         (
-            Link("dashboard.index", "Dashboard", "see", ("dashboard",)),
-            Link("explore.transactions", "Transactions", "see", BELOW_TRANSACTIONS),
-            Link("flips.index", "Flips", "compare"),
+            PageLink("dashboard.index", "Dashboard", "see", ("dashboard",)),
+            PageLink("explore.transactions", "Transactions", "see", BELOW_TRANSACTIONS),
+            PageLink("flips.index", "Flips", "compare"),
         ),
     ),
     Section(
         "Rules",
         "rules",
         (
-            Link("rules.index", "Rules", "see", ("rules",)),
-            Link("rule_lists.index", "Lists", "see", ("rule_lists",)),
+            PageLink("rules.index", "Rules", "see", ("rules",)),
+            PageLink("rule_lists.index", "Lists", "see", ("rule_lists",)),
         ),
     ),
     Section(
         "Detectors",
         "detectors",
         (
-            Link("detectors.index", "List", None, ("detectors", "pages.detector", "teaching")),
-            Link("trainings.new", "Train", "train", ("trainings", "choosing")),
-            Link("reviewed.index", "From reviews", "train"),
-            Link("shadow.index", "Shadow", "decide", ("shadow",)),
-            Link("past.index", "Shared history", "decide", ("past",)),
+            PageLink("detectors.index", "List", None, ("detectors", "pages.detector", "teaching")),
+            PageLink("trainings.new", "Train", "train", ("trainings", "choosing")),
+            PageLink("reviewed.index", "From reviews", "train"),
+            PageLink("shadow.index", "Shadow", "decide", ("shadow",)),
+            PageLink("past.index", "Shared history", "decide", ("past",)),
         ),
     ),
     Section(
-        "Monitoring", "monitoring", (Link("monitoring.index", "Monitoring", "monitor", ("monitoring",)),)
+        "Monitoring", "monitoring", (PageLink("monitoring.index", "Monitoring", "monitor", ("monitoring",)),)
     ),
     Section(
         "Reports",
         "reports",
         (
-            Link("reports.index", "Period", "see", ("reports",)),
-            Link("documents.model_risk", "Model risk", "see_all"),
-            Link("schedules.index", "Scheduled", "see_all", ("schedules",)),
-            Link("documents.index", "Documents", "see", ("documents",)),
+            PageLink("reports.index", "Period", "see", ("reports",)),
+            PageLink("documents.model_risk", "Model risk", "see_all"),
+            PageLink("schedules.index", "Scheduled", "see_all", ("schedules",)),
+            PageLink("documents.index", "Documents", "see", ("documents",)),
         ),
     ),
     Section(
         "Oversight",
         "audit",
         (
-            Link("audit.index", "Audit", "audit", ("audit",)),
-            Link("approvals.index", "Approvals", "see_all", ("approvals",), "four_eyes"),
+            PageLink("audit.index", "Audit", "audit", ("audit",)),
+            PageLink("approvals.index", "Approvals", "see_all", ("approvals",), "four_eyes"),
         ),
     ),
     Section(
         "Admin",
         "admin",
         (
-            Link("admin.users", "Accounts", "manage_users", ("admin",)),
-            Link("keys.index", "API keys", "manage_users", ("keys",)),
-            Link("pages.status", "System status", "admin"),
-            Link("styleguide.show", "Components", "admin"),
+            PageLink("admin.users", "Accounts", "manage_users", ("admin",)),
+            PageLink("keys.index", "API keys", "manage_users", ("keys",)),
+            PageLink("pages.status", "System status", "admin"),
+            PageLink("styleguide.show", "Components", "admin"),
         ),
     ),
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ShownLink:
     """A link as a page shows it."""
 
     endpoint: str
@@ -128,13 +128,13 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class ShownSection:
     """A section as a page shows it: where it leads, and its pages that may be opened."""
 
     word: str
     icon: str
     endpoint: str
-    places: Sequence[Place]
+    places: Sequence[ShownLink]
 
     @property
     def current(self) -> bool:
@@ -142,13 +142,13 @@ class Room:
         return any(place.current for place in self.places)
 
 
-def rooms() -> list[Room]:
+def rooms() -> list[ShownSection]:
     """Return the sections of this app that whoever asks may open, with the page that is shown marked."""
     known = current_app.view_functions
     found = []
     for section in SECTIONS:
         places = [
-            Place(link.endpoint, link.word, _is_here(link), request.endpoint == link.endpoint)
+            ShownLink(link.endpoint, link.word, _is_here(link), request.endpoint == link.endpoint)
             for link in section.links
             if link.endpoint in known
             and _may(link.permission)
@@ -158,11 +158,11 @@ def rooms() -> list[Room]:
             )
         ]
         if places:
-            found.append(Room(section.word, section.icon, places[0].endpoint, places))
+            found.append(ShownSection(section.word, section.icon, places[0].endpoint, places))
     return found
 
 
-def _is_here(link: Link) -> bool:
+def _is_here(link: PageLink) -> bool:
     here = request.endpoint or ""
     if here == link.endpoint:
         return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 from screening.detectors.provenance import Provenance
 from screening.errors import NotFound
 from screening.ledger import identity
-from screening.reports.receipt import Desk, Receipt, Replayed
+from screening.reports.receipt import Receipt, ReceiptServices, ReplayedDecision
 from screening.web.http import request_audit
 from screening.web.services import services
 from screening.web.views.visibility import owner_seen
@@ -24,7 +24,7 @@ def receipt_of(transaction_id: str) -> Receipt:
     return found
 
 
-def replayed(transaction_id: str) -> tuple[Receipt, Replayed]:
+def replayed(transaction_id: str) -> tuple[Receipt, ReplayedDecision]:
     """Score a decision again, hold it against its receipt, and tell the audit log.
 
     Raises:
@@ -32,18 +32,18 @@ def replayed(transaction_id: str) -> tuple[Receipt, Replayed]:
     """
     mine, receipt = services(), receipt_of(transaction_id)
     owner = receipt.row["owner"]
-    found = _desk().replay(receipt, lambda detector: mine.policy.seen(mine.recollections, detector, owner))
+    found = _desk().replay(receipt, lambda detector: mine.policy.seen(mine.history_cache, detector, owner))
     request_audit.record("decision_replayed", transaction=transaction_id, same=found.same)
     return receipt, found
 
 
-def _desk() -> Desk:
+def _desk() -> ReceiptServices:
     mine = services()
-    return Desk(
+    return ReceiptServices(
         settings=mine.settings,
         ledger=mine.ledger,
         detectors=mine.detectors,
-        history=mine.history,
+        screenings=mine.screenings,
         rules=mine.rules,
         provenance=Provenance(mine.database),
         probabilities=mine.probabilities,

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from screening.review.around import Around, Link
+from screening.review.around import CaseSurroundings, LinkedEntity
 from screening.review.cases import Cases
-from screening.review.deciding import Deciding
+from screening.review.deciding import CaseDecisions
 from screening.review.listing import Listings
 from screening.review.people import Reviewer
-from screening.review.tables import Act, Case, Event, Item
+from screening.review.tables import Case, CaseAct, CaseEvent, CaseItem
 from screening.web.http.sessions import may, user
 from screening.web.services import services
 from screening.web.views.decisions import level_of
@@ -26,17 +26,17 @@ STATES: Mapping[str, str] = {
 }
 OUTCOMES: Mapping[str, str] = {"fraud": "Fraud", "legitimate": "Legitimate", "unsure": "Unsure"}
 ACTS: Mapping[str, str] = {
-    Act.TAKEN: "took it",
-    Act.SKIPPED: "gave it back",
-    Act.HANDED: "handed it to",
-    Act.ESCALATED: "escalated it",
-    Act.NOTED: "wrote a note",
-    Act.DECIDED: "decided",
-    Act.CORRECTED: "corrected the decision to",
-    Act.REOPENED: "reopened it",
-    Act.UNDONE: "took the last act back",
-    Act.LABELLED: "had a program say what its transactions were",
-    Act.SPLIT: "decided on some of its transactions alone; the others are case",
+    CaseAct.TAKEN: "took it",
+    CaseAct.SKIPPED: "gave it back",
+    CaseAct.HANDED: "handed it to",
+    CaseAct.ESCALATED: "escalated it",
+    CaseAct.NOTED: "wrote a note",
+    CaseAct.DECIDED: "decided",
+    CaseAct.CORRECTED: "corrected the decision to",
+    CaseAct.REOPENED: "reopened it",
+    CaseAct.UNDONE: "took the last act back",
+    CaseAct.LABELLED: "had a program say what its transactions were",
+    CaseAct.SPLIT: "decided on some of its transactions alone; the others are case",
 }
 REASONS = (
     "Customer confirmed it",
@@ -66,9 +66,9 @@ def cases() -> Cases:
     return Cases(services().database, services().settings.review_release_minutes)
 
 
-def deciding() -> Deciding:
+def deciding() -> CaseDecisions:
     """Return what decides on the cases of this app."""
-    return Deciding(cases(), services().ledger.labels)
+    return CaseDecisions(cases(), services().ledger.labels)
 
 
 def listings() -> Listings:
@@ -110,7 +110,7 @@ class CaseView:
 class ItemView:
     """A transaction of a case."""
 
-    item: Item
+    item: CaseItem
 
     @property
     def level(self) -> str:
@@ -123,15 +123,15 @@ class ItemView:
         return self.item.event_time or self.item.decided_at
 
 
-def act_of(event: Event) -> str:
+def act_of(event: CaseEvent) -> str:
     """Return what somebody did, in words."""
-    if event.kind == Act.RELEASED:
+    if event.kind == CaseAct.RELEASED:
         return f"It went back by itself: {event.target} did nothing with it"
     words = ACTS[event.kind]
-    if event.kind in (Act.DECIDED, Act.CORRECTED):
+    if event.kind in (CaseAct.DECIDED, CaseAct.CORRECTED):
         kind = f", {event.fraud_type}" if event.fraud_type else ""
         words = f"{words} {OUTCOMES.get(event.outcome or '', '')}{kind}"
-    elif event.kind == Act.LABELLED and event.outcome:
+    elif event.kind == CaseAct.LABELLED and event.outcome:
         words = f"{words}, which decided {OUTCOMES[event.outcome]}"
     elif event.target:
         words = f"{words} {event.target}"
@@ -142,7 +142,7 @@ def act_of(event: Event) -> str:
 class Node:
     """Somebody or something that is linked: where it is drawn, and what is said of it."""
 
-    link: Link
+    link: LinkedEntity
     y: float
     width: float
     """Of the line that leads to it."""
@@ -165,7 +165,7 @@ class Graph:
     right: float = RIGHT_X
 
 
-def graph_of(found: Around) -> Graph | None:
+def graph_of(found: CaseSurroundings) -> Graph | None:
     """Return the drawing; ``None`` for somebody who is linked with nobody."""
     if not found.links:
         return None
@@ -185,7 +185,7 @@ def graph_of(found: Around) -> Graph | None:
     return Graph(kind, value, shortened(value, MOST_LABEL), height, height / 2, nodes)
 
 
-def words_of(link: Link, kind: str) -> str:
+def words_of(link: LinkedEntity, kind: str) -> str:
     """Return what is known of somebody who is linked."""
     others = (
         f"{link.others:,} other {kind}{'' if link.others == 1 else 's'}"

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from screening.accounts.key_rates import Bucket, SharedBuckets
+from screening.accounts.key_rates import SharedBuckets, TokenBucket
 from screening.settings import ROOT
 
 
@@ -24,7 +24,7 @@ def buckets(tmp_path: Path) -> SharedBuckets:
 
 
 def test_a_burst_passes_and_then_the_rate(buckets: SharedBuckets) -> None:
-    bucket = Bucket.of(3, per_minute=60, burst=5)
+    bucket = TokenBucket.of(3, per_minute=60, burst=5)
     assert [buckets.take(bucket, 100.0) for _ in range(5)] == [0.0] * 5
     assert buckets.take(bucket, 100.0) == pytest.approx(1.0)
     assert buckets.take(bucket, 100.75) == pytest.approx(0.25)
@@ -32,7 +32,7 @@ def test_a_burst_passes_and_then_the_rate(buckets: SharedBuckets) -> None:
     assert buckets.take(bucket, 101.0) > 0
     assert [buckets.take(bucket, 200.0) for _ in range(6)][:5] == [0.0] * 5
     assert buckets.take(bucket, 200.0) > 0, "no more than a burst was saved"
-    assert buckets.take(Bucket.of(4, per_minute=60, burst=1), 200.0) == 0.0, "another key has its own"
+    assert buckets.take(TokenBucket.of(4, per_minute=60, burst=1), 200.0) == 0.0, "another key has its own"
 
 
 @given(
@@ -43,7 +43,7 @@ def test_a_burst_passes_and_then_the_rate(buckets: SharedBuckets) -> None:
 def test_never_more_pass_than_the_limit_says(per_minute: int, burst: int, pauses: list[float]) -> None:
     buckets = SharedBuckets(Path("/nowhere/at/all"))  # counts in memory
     buckets.make_room(1)
-    bucket, now, passed = Bucket.of(0, per_minute, burst), 1000.0, []
+    bucket, now, passed = TokenBucket.of(0, per_minute, burst), 1000.0, []
     for pause in pauses:
         now += pause
         wait = buckets.take(bucket, now)
@@ -60,9 +60,9 @@ def test_what_lies_in_the_file_from_before_fills_the_bucket(tmp_path: Path) -> N
     path = tmp_path / "limits"
     first = SharedBuckets(path)
     first.make_room(2)
-    bucket = Bucket.of(1, per_minute=60, burst=2)
+    bucket = TokenBucket.of(1, per_minute=60, burst=2)
     assert first.take(bucket, 1e9) == 0.0
-    assert first.take(bucket, 5.0) == 0.0, "the machine started anew: its clock begins at 0"
+    assert first.take(bucket, 5.0) == 0.0, "the machine started again: its clock begins at 0"
     path.write_bytes(b"\xff" * path.stat().st_size)  # no number at all
     assert [first.take(bucket, 6.0) for _ in range(2)] == [0.0, 0.0]
     assert first.take(bucket, 6.0) > 0
@@ -70,7 +70,7 @@ def test_what_lies_in_the_file_from_before_fills_the_bucket(tmp_path: Path) -> N
 
 
 def test_a_request_that_was_interrupted_does_not_fill_the_bucket(buckets: SharedBuckets) -> None:
-    bucket = Bucket.of(0, per_minute=60, burst=3)
+    bucket = TokenBucket.of(0, per_minute=60, burst=3)
     assert [buckets.take(bucket, 100.0) for _ in range(3)] == [0.0] * 3
     assert min(buckets.take(bucket, late) for late in (99.9999, 99.0, 96.0)) > 0
     assert buckets.take(bucket, 100.0) > 0
@@ -79,7 +79,7 @@ def test_a_request_that_was_interrupted_does_not_fill_the_bucket(buckets: Shared
 def test_more_keys_find_room_and_the_limits_of_the_others_stay(
     buckets: SharedBuckets, tmp_path: Path
 ) -> None:
-    low, high = Bucket.of(0, 1, 1), Bucket.of(9_999, 1, 1)
+    low, high = TokenBucket.of(0, 1, 1), TokenBucket.of(9_999, 1, 1)
     assert buckets.take(low, 50.0) == 0.0
     buckets.make_room(10_000)
     other = SharedBuckets(tmp_path / "limits")
@@ -98,13 +98,13 @@ def test_without_the_file_each_process_counts_for_itself_and_says_so(
     buckets = SharedBuckets(tmp_path / "not there" / "limits")
     buckets.make_room(3)
     assert "count in each process alone" in caplog.text
-    bucket = Bucket.of(2, 60, 1)
+    bucket = TokenBucket.of(2, 60, 1)
     assert buckets.take(bucket, 1.0) == 0.0
     assert buckets.take(bucket, 1.0) > 0
 
 
 def test_threads_together_get_exactly_the_burst(buckets: SharedBuckets) -> None:
-    bucket, now = Bucket.of(0, per_minute=1, burst=500), time.monotonic()
+    bucket, now = TokenBucket.of(0, per_minute=1, burst=500), time.monotonic()
     with ThreadPoolExecutor(8) as pool:
         counts = pool.map(lambda _: sum(buckets.take(bucket, now) == 0.0 for _ in range(200)), range(8))
         assert sum(counts) == 500

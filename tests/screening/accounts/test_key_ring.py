@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from screening.accounts import key_ring, key_text
 from screening.accounts.key_refusals import Refusal
-from screening.accounts.key_ring import Caller
+from screening.accounts.key_ring import KeyHolder
 from screening.settings import ROOT
 from tests.screening.accounts.keys_fixture import TEAM, Clock, Desk
 
@@ -40,7 +40,7 @@ def timed(tmp_path: Path) -> Iterator[Desk]:
     made.close()
 
 
-def outcome(found: Caller | Refusal) -> str:
+def outcome(found: KeyHolder | Refusal) -> str:
     return found.reason if isinstance(found, Refusal) else "in"
 
 
@@ -62,7 +62,7 @@ def seconds_until(expected: str, act: Callable[[], str | None]) -> float:
 def test_a_key_lets_in_as_its_owner(desk: Desk) -> None:
     text = desk.make("score", "read")
     found = desk.ring.check(f"Bearer {text}", "read")
-    assert isinstance(found, Caller)
+    assert isinstance(found, KeyHolder)
     assert (found.account.username, found.account.role, found.key_name) == ("ana", "analyst", "a program")
     assert found.scopes == {"score", "read"}
     assert outcome(desk.ring.check(f"bEARER   {text} ", "score")) == "in"

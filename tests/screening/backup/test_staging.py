@@ -22,8 +22,8 @@ from screening.infra.file_hash import sha256_of
 from screening.ledger.ledger import Ledger
 from screening.ledger.tables import API
 from screening.uploads.instance_check import claim
-from screening.uploads.screenings import History, Request
-from screening.uploads.upload_folder import Folder
+from screening.uploads.screenings import Screenings, UploadRequest
+from screening.uploads.upload_folder import UploadFolder
 from tests.s3_server import Home
 from tests.screening.ledger.ledger_rows import table
 
@@ -190,19 +190,19 @@ def test_what_only_the_bucket_has_is_in_the_backup(instance: Path, tmp_path: Pat
     made = ledger.segments.add("api-old", API, table(3, screening=None, source=API))
     assert made is not None
     ledger.segments.path(made.name).unlink()
-    lost, trimmed = Folder(instance, "a" * 32), Folder(instance, "b" * 32)
+    lost, trimmed = UploadFolder(instance, "a" * 32), UploadFolder(instance, "b" * 32)
     for folder in (lost, trimmed):
         folder.create()
         folder.arriving.write_bytes(b"Time,Amount\n1,2\n")
         folder.complete()
         keep_folder(ledger.storage, folder.path)
-        History(database).begin(
+        Screenings(database).begin(
             folder.path.name,
-            Request(
+            UploadRequest(
                 owner="ana", filename="a.csv", kind="csv", detector=None, set_aside_bad=False, threshold=0.8
             ),
         )
-        assert History(database).received(folder.path.name, 16, "0" * 64)
+        assert Screenings(database).received(folder.path.name, 16, "0" * 64)
     shutil.rmtree(lost.path)
     trimmed.arriving.unlink()
     (tmp_path / "staging").mkdir()

@@ -18,9 +18,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from screening.batch.observing import Evidence, Observe, merged_all, put_together
+from screening.batch.observing import Observe, PartEvidence, merged_all, put_together
 from screening.errors import BadFile
-from screening.intake import NOTHING_SAID, Forms, Kind, look_over
+from screening.intake import NOTHING_SAID, FileKind, Forms, look_over
 from screening.intake.text.parse import Layout
 from screening.intake.text.rows import layout_of
 from screening.transactions.schema import CellKind, Column, ColumnContract, Role
@@ -78,7 +78,7 @@ def layout(forms: Forms | None) -> Layout:
     return layout_of(CONTRACT, NAMES, forms, watched=True)
 
 
-def of_parts(parts: Sequence[Rows], forms: Forms | None, *, reads: bool) -> Evidence:
+def of_parts(parts: Sequence[Rows], forms: Forms | None, *, reads: bool) -> PartEvidence:
     """Each part as a partition leaves it, and half of them put together before the driver gets them."""
     look = Observe(layout(forms), surveys=True, reads=reads)
     rows = [
@@ -90,7 +90,7 @@ def of_parts(parts: Sequence[Rows], forms: Forms | None, *, reads: bool) -> Evid
     return merged_all([row for batch in put_together(some) for row in batch.to_pylist()] + rows[half:])
 
 
-def told_of(evidence: Evidence) -> str:
+def told_of(evidence: PartEvidence) -> str:
     assert evidence.told is not None
     with np.printoptions(threshold=sys.maxsize):
         return repr(evidence.told)
@@ -115,7 +115,7 @@ def test_parts_of_a_folder_tell_what_a_file_tells(tmp_path: Path, rows: Rows, cu
     edges = [0, *sorted(min(cut, len(rows)) for cut in cuts), len(rows)]
     parts = [rows[begin:end] for begin, end in pairwise(edges)]
 
-    by_file = forms_or_words(lambda: look_over(file, Kind.CSV, lambda _head: CONTRACT))
+    by_file = forms_or_words(lambda: look_over(file, FileKind.CSV, lambda _head: CONTRACT))
     seen = of_parts(parts, None, reads=False)
     assert seen.survey is not None
     survey = seen.survey

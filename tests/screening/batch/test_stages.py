@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from screening.batch import stages, streaming
 from screening.batch.stages import Tell, grouped_by, steps_of, times_of
-from screening.batch.working import KEY, TIME, Carried, Origin
+from screening.batch.working import KEY, TIME, CarriedRows, RowOrigin
 from screening.features import Definition, Past, assembled, carried_deviations, compute, places_of
 from screening.ledger.history import joined, not_among
 from tests.screening.features.tables import COLUMNS, DAY, Table, payments, tables
@@ -27,11 +27,11 @@ def sent(definition: Definition) -> Any:
     return SimpleNamespace(value=SimpleNamespace(vectorizer=SimpleNamespace(definition=definition)))
 
 
-def begun(definition: Definition, table: Table, origin: Origin, first: int = 0) -> Carried:
+def begun(definition: Definition, table: Table, origin: RowOrigin, first: int = 0) -> CarriedRows:
     """Rows as the first stage gets them; each has its number as its own column."""
     count = len(table.values)
-    asked = count if origin is Origin.ASKED else 0
-    found = Carried(
+    asked = count if origin is RowOrigin.ASKED else 0
+    found = CarriedRows(
         own=pa.RecordBatch.from_arrays([pa.array(np.arange(first, first + count))], names=["number"]),
         keys=np.zeros(count, np.int64),
         time=times_of(definition, table.values),
@@ -57,7 +57,9 @@ def shuffled(batches: list[Any], parts: int, cut: int, rng: np.random.Generator)
     return found
 
 
-def staged(definition: Definition, given_rows: list[Carried], parts: int, cut: int, seed: int) -> np.ndarray:
+def staged(
+    definition: Definition, given_rows: list[CarriedRows], parts: int, cut: int, seed: int
+) -> np.ndarray:
     """The features of the asked rows, in the order of their numbers."""
     rng = np.random.default_rng(seed)
     batches = [each.written() for each in given_rows]
@@ -68,12 +70,12 @@ def staged(definition: Definition, given_rows: list[Carried], parts: int, cut: i
         work = Tell(sent(definition), carried_on, told, unite=number == 0, threshold=0.5)
         batches = [out for task in shuffled(batches, parts, cut, rng) for out in work(task)]
         told += (step.entity,) if step.tells else ()
-    rows = Carried.read(
+    rows = CarriedRows.read(
         pa.Table.from_batches(batches).combine_chunks().to_batches()[0],
         len(definition.contract.columns),
         len(carried_deviations(definition)),
     )
-    asked = rows.origin == Origin.ASKED
+    asked = rows.origin == RowOrigin.ASKED
     edges = np.cumsum([0, *(len(places_of(definition, name)) for name in told)])
     by_name = {
         name: rows.features[:, begin:end]
@@ -98,14 +100,14 @@ def test_stages_give_what_all_rows_together_give() -> None:
         cuts = sorted((one, other))
         remembered, folder = table.take(slice(0, cuts[0])), table.take(slice(cuts[0], cuts[1]))
         asked = table.take(slice(cuts[1], None))
-        # some rows stand in both pasts, and some of the past are asked about again
+        # some rows appear in both pasts, and some of the past are asked about again
         folder = both(folder, remembered.take(slice(0, 3)))
         asked = both(asked, folder.take(slice(0, 2)))
         assume(len(asked.values) and definition.looks_back)
         given_rows = [
-            begun(definition, asked, Origin.ASKED),
-            begun(definition, remembered, Origin.REMEMBERED),
-            begun(definition, folder, Origin.FOLDER),
+            begun(definition, asked, RowOrigin.ASKED),
+            begun(definition, remembered, RowOrigin.REMEMBERED),
+            begun(definition, folder, RowOrigin.FOLDER),
         ]
         past = joined([Past(each.values, each.labels) for each in (remembered, folder)])
         others = not_among(past.values, asked.values)
@@ -141,7 +143,7 @@ def test_a_hot_entity_is_followed_with_no_more_than_its_horizon_in_memory(
         kept.append(len(self._kept))
 
     monkeypatch.setattr(streaming.EntityStream, "_keep", keep)
-    found = staged(definition, [begun(definition, table, Origin.ASKED)], parts=2, cut=100, seed=1)
+    found = staged(definition, [begun(definition, table, RowOrigin.ASKED)], parts=2, cut=100, seed=1)
     assert np.array_equal(found, compute(definition, table.values, labels=table.labels))
     share = definition.horizon / (365 * DAY)
     assert 0 < max(kept) < 2 * share * len(table.values)

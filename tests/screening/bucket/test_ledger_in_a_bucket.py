@@ -15,9 +15,9 @@ from screening.bucket import bucket, storage
 from screening.bucket.bucket import BucketUnavailable
 from screening.bucket.storage import Storage
 from screening.infra.job_queue import now
-from screening.ledger.filters import Answer, DamagedLedger, Filter, TooMuch
+from screening.ledger.filters import DamagedLedger, DecisionFilter, QueryResult, TooMuch
 from screening.ledger.ledger import Ledger
-from screening.ledger.tables import FILE, Draft, Segment
+from screening.ledger.tables import FILE, Segment, SegmentDraft
 from tests.s3_server import Home
 from tests.screening.ledger.ledger_rows import table
 
@@ -26,7 +26,7 @@ A, B = "a" * 32, "b" * 32
 
 @pytest.fixture(autouse=True)
 def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A way that is mended works at once; the pause has a test of its own."""
+    """A way that is fixed works at once; the pause has a test of its own."""
     monkeypatch.setattr(bucket, "PAUSE_SECONDS", 0.0)
     monkeypatch.setattr(bucket, "RETRIES", 1)
 
@@ -52,11 +52,11 @@ def stored(ledger: Ledger) -> set[str]:
 
 def drafts(ledger: Ledger) -> set[str]:
     with ledger.tables.read() as session:
-        return set(session.scalars(select(Draft.name)))
+        return set(session.scalars(select(SegmentDraft.name)))
 
 
-def counted(ledger: Ledger) -> Answer:
-    return ledger.questions.summary(Filter())
+def counted(ledger: Ledger) -> QueryResult:
+    return ledger.questions.summary(DecisionFilter())
 
 
 def test_a_disk_that_is_lost_comes_back_with_the_same_answers_and_hashes(
@@ -64,12 +64,12 @@ def test_a_disk_that_is_lost_comes_back_with_the_same_answers_and_hashes(
 ) -> None:
     for name, rows in ((A, 3), (B, 5)):
         add(ledger, name, rows)
-    before, listed = counted(ledger), ledger.questions.rows(Filter(), limit=10)
+    before, listed = counted(ledger), ledger.questions.rows(DecisionFilter(), limit=10)
     shutil.rmtree(ledger.segments.folder)
     again = opened(tmp_path, bucket_home)
     assert again.segments.verify() == []
     assert counted(again) == before
-    assert again.questions.rows(Filter(), limit=10) == listed
+    assert again.questions.rows(DecisionFilter(), limit=10) == listed
     assert {path.stem for path in again.segments.folder.iterdir()} == stored(again)
 
 
@@ -77,7 +77,7 @@ def test_a_question_brings_the_segments_that_it_is_about_and_no_others(ledger: L
     one = add(ledger, A)
     add(ledger, B)
     shutil.rmtree(ledger.segments.folder)
-    assert ledger.questions.summary(Filter(screening=A)).rows[0]["transactions"] == 3
+    assert ledger.questions.summary(DecisionFilter(screening=A)).rows[0]["transactions"] == 3
     assert [path.stem for path in ledger.segments.folder.iterdir()] == [one.name]
 
 
@@ -101,7 +101,7 @@ def test_a_bucket_that_cannot_be_reached_enters_nothing_and_answers_nothing(
     assert counted(ledger) == before
     shutil.rmtree(ledger.segments.folder)
     with pytest.raises(BucketUnavailable):
-        ledger.questions.rows(Filter(), limit=10)
+        ledger.questions.rows(DecisionFilter(), limit=10)
     with pytest.raises(BucketUnavailable):
         ledger.segments.verify()
     bucket_home.way.fault = None
@@ -143,7 +143,7 @@ def test_what_could_not_be_deleted_in_the_bucket_is_noted_and_swept_later(
     assert (stored(ledger), drafts(ledger)) == ({made.name}, {made.name})
     assert ledger.segments.sweep() == []
     with ledger.tables.write() as session:
-        session.execute(update(Draft).values(since=now() - timedelta(hours=1)))
+        session.execute(update(SegmentDraft).values(since=now() - timedelta(hours=1)))
     assert ledger.segments.sweep() == [made.name]
     assert (stored(ledger), drafts(ledger)) == (set(), set())
 
@@ -189,7 +189,7 @@ def test_the_cache_keeps_to_its_bound_and_lets_go_what_was_used_longest_ago(
     for number, each in enumerate(made):
         age = time.time() - storage.YOUNG_SECONDS * 2 - number
         os.utime(small.segments.path(each.name), (age, age))
-    used = Filter(screening=f"{3:032x}")
+    used = DecisionFilter(screening=f"{3:032x}")
     assert small.questions.summary(used).rows[0]["transactions"] == 500
     assert small.storage.trim() > 0
     assert {path.stem for path in small.segments.folder.iterdir()} == {made[3].name, made[0].name}

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from screening.cards.evidence import CHANCE, CardColumns, Evidence, by_chance
+from screening.cards.evidence import CHANCE, CardColumns, CardEvidence, by_chance
 from screening.cards.finding import candidates, card_numbers, number_text, passes_luhn, says_card
 from screening.cards.masking import masked
 from screening.errors import CardNumbersFound
@@ -170,7 +170,7 @@ def test_columns_of_other_numbers_are_let_be(what: str) -> None:
     rng = random.Random(what)
     wrong = 0
     for number in range(40):
-        seen = Evidence(named=False)
+        seen = CardEvidence(named=False)
         flagged = False
         for at in range(max(LENGTHS[number % len(LENGTHS)], LEAST_GROUPED if what == "vouchers" else 0)):
             seen.add(OTHERS[what](rng, number * 10_000 + at))
@@ -189,7 +189,7 @@ def test_a_column_of_which_some_cells_are_cards_is_found(share: float, other: st
         return "unknown"
 
     make = OTHERS.get(other, unknown)
-    seen = Evidence(named=False)
+    seen = CardEvidence(named=False)
     for at in range(500):
         seen.add(with_check_digit("51" + digits(rng, 13)) if rng.random() < share else make(rng, at))
     assert seen.holds_cards(at_end=False)
@@ -198,7 +198,7 @@ def test_a_column_of_which_some_cells_are_cards_is_found(share: float, other: st
 @pytest.mark.security(54)
 def test_cards_that_begin_far_down_are_found() -> None:
     rng = random.Random(3)
-    seen = Evidence(named=False)
+    seen = CardEvidence(named=False)
     for _ in range(20_000):
         seen.add("4" + digits(rng, 15))
     assert not seen.holds_cards(at_end=False)
@@ -221,7 +221,7 @@ def test_cards_that_begin_far_down_are_found() -> None:
     ],
 )
 def test_few_numbers_need_a_word_that_says_card(named: bool, cells: list[str], held: bool) -> None:
-    seen = Evidence(named=named)
+    seen = CardEvidence(named=named)
     for cell in cells:
         seen.add(cell)
     assert seen.holds_cards(at_end=True) is held

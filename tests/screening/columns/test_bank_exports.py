@@ -11,7 +11,7 @@ import pytest
 
 from screening.columns.matching import guess_mapping
 from screening.errors import BadFile
-from screening.intake import Kind, numbers, open_transactions
+from screening.intake import FileKind, numbers, open_transactions
 from screening.intake.preview import preview
 from screening.training.column_choices import guessed
 from screening.transactions.composition import Composition
@@ -122,7 +122,7 @@ def written(form: Form, *, label: bool = False) -> str:
 def test_time_and_amount_are_guessed(tmp_path: Path, name: str, encoding: str) -> None:
     form, file = FORMS[name], tmp_path / "a.csv"
     file.write_bytes(written(form).encode(encoding))
-    header, rows = preview(file, Kind.CSV)
+    header, rows = preview(file, FileKind.CSV)
     found = guess_mapping(header, rows, NEEDED)
     for wanted, theirs in (("TX_DATETIME", form.time), ("TX_AMOUNT", form.amount)):
         assert (found[wanted].made or found[wanted].header) == theirs
@@ -133,7 +133,7 @@ def test_time_and_amount_are_guessed(tmp_path: Path, name: str, encoding: str) -
 def test_what_is_learned_from_has_its_time_and_its_amount(tmp_path: Path, name: str) -> None:
     form, file = FORMS[name], tmp_path / "a.csv"
     file.write_text(written(form, label=True), encoding="utf-8")
-    roles = {choice.column.role: choice.column for choice in guessed(file, Kind.CSV, "is_fraud")}
+    roles = {choice.column.role: choice.column for choice in guessed(file, FileKind.CSV, "is_fraud")}
     assert roles[Role.TIME].kind is CellKind.TIME
     assert (roles[Role.AMOUNT].made or roles[Role.AMOUNT].name) == form.amount
 
@@ -168,10 +168,10 @@ def test_text_in_an_encoding_that_cant_be_told_is_refused_and_read_as_utf_8(
     file = tmp_path / "a.csv"
     file.write_bytes(text.encode(encoding))
     with pytest.raises(BadFile, match="neither UTF-8 nor Western European") as refused:
-        preview(file, Kind.CSV)
+        preview(file, FileKind.CSV)
     assert refused.value.remedy == "Save it as CSV UTF-8."
     file.write_bytes(text.encode())
-    header, rows = preview(file, Kind.CSV)
+    header, rows = preview(file, FileKind.CSV)
     assert len(header) == len(text.splitlines()[0].split(","))
     assert len(rows) == 28
 
@@ -188,7 +188,7 @@ def test_it_is_refused_wherever_in_the_file_it_shows(
         ("amount", "name"), kinds=(CellKind.NUMBER, CellKind.TEXT), roles=(Role.AMOUNT, Role.ENTITY)
     )
     with pytest.raises(BadFile, match="neither UTF-8 nor"):
-        list(open_transactions(file, Kind.CSV, lambda _: contract, canonical=tmp_path / "c"))
+        list(open_transactions(file, FileKind.CSV, lambda _: contract, canonical=tmp_path / "c"))
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from screening.columns.clocks import Clock, clock_of, counted, of_file
+from screening.columns.clocks import ClockGuess, clock_of, counted, of_file
 from screening.columns.profiles import profile
 from screening.errors import BadFile, Undecided
 from screening.transactions.schema import CellKind, Column, Role
-from screening.transactions.times import Since
+from screening.transactions.times import StartUnit
 from tests.screening.columns.labelled_files import ROWS, guesses, past
 
 
@@ -20,16 +20,16 @@ def spread(most: float) -> np.ndarray:
 @pytest.mark.parametrize(
     ("name", "most", "since"),
     [
-        ("step", 2158, Since.HOURS),  # as days it were six years
-        ("TransactionDT", 15_811_131, Since.SECONDS),
-        ("Time", 172_792, Since.SECONDS),
-        ("tx_time_seconds", 9_000_000, Since.SECONDS),
-        ("hours", 800, Since.HOURS),
-        ("minutes_since_start", 90_000, Since.MINUTES),
-        ("day", 179, Since.DAYS),
+        ("step", 2158, StartUnit.HOURS),  # as days it were six years
+        ("TransactionDT", 15_811_131, StartUnit.SECONDS),
+        ("Time", 172_792, StartUnit.SECONDS),
+        ("tx_time_seconds", 9_000_000, StartUnit.SECONDS),
+        ("hours", 800, StartUnit.HOURS),
+        ("minutes_since_start", 90_000, StartUnit.MINUTES),
+        ("day", 179, StartUnit.DAYS),
     ],
 )
-def test_what_counts_from_a_start_is_the_time_with_its_unit(name: str, most: float, since: Since) -> None:
+def test_what_counts_from_a_start_is_the_time_with_its_unit(name: str, most: float, since: StartUnit) -> None:
     guess = guesses(past().drop(columns="tx_time").assign(**{name: spread(most)}))[name]
     assert (guess.column.role, guess.column.kind, guess.column.since) == (Role.TIME, CellKind.NUMBER, since)
 
@@ -41,7 +41,7 @@ def test_several_units_that_make_sense_are_asked_about(name: str, most: float) -
     with pytest.raises(Undecided, match="counts from some start") as asked:
         counted(guess.column, guess.clock, None)
     assert "--time-unit hours" in str(asked.value.remedy)
-    assert counted(guess.column, guess.clock, "hours").since is Since.HOURS
+    assert counted(guess.column, guess.clock, "hours").since is StartUnit.HOURS
 
 
 def test_rows_that_come_and_go_with_the_day_say_that_they_count_hours() -> None:
@@ -50,14 +50,14 @@ def test_rows_that_come_and_go_with_the_day_say_that_they_count_hours() -> None:
     steps = np.repeat(np.arange(720), draw.poisson(often))
     found = clock_of(profile("step", [str(step) for step in steps]))
     assert found is not None
-    assert found.units == (Since.HOURS,)
+    assert found.units == (StartUnit.HOURS,)
 
 
 @pytest.mark.parametrize("every", [1, 2, 3, 4])
 def test_rows_at_regular_steps_say_nothing_of_what_they_count(every: int) -> None:
     found = clock_of(profile("step", [str(step) for step in range(0, 720, every)]))
     assert found is not None
-    assert found.units == (Since.HOURS, Since.DAYS)
+    assert found.units == (StartUnit.HOURS, StartUnit.DAYS)
 
 
 def test_published_files_are_known_by_their_columns() -> None:
@@ -66,7 +66,7 @@ def test_published_files_are_known_by_their_columns() -> None:
     days = clock_of(step, {"step", "zipcodeori", "zipmerchant"})
     assert hours is not None
     assert days is not None
-    assert (hours.units, days.units) == ((Since.HOURS,), (Since.DAYS,))
+    assert (hours.units, days.units) == ((StartUnit.HOURS,), (StartUnit.DAYS,))
 
 
 @pytest.mark.parametrize(
@@ -88,13 +88,13 @@ def time(kind: CellKind = CellKind.NUMBER) -> Column:
 
 
 def test_what_was_said_counts_where_it_can() -> None:
-    open_clock, dated = Clock(dated=False), Clock(dated=True)
-    sheet = Clock(dated=False, sheet=True)
-    assert counted(time(), open_clock, "days").since is Since.DAYS
+    open_clock, dated = ClockGuess(dated=False), ClockGuess(dated=True)
+    sheet = ClockGuess(dated=False, sheet=True)
+    assert counted(time(), open_clock, "days").since is StartUnit.DAYS
     assert counted(time(), sheet, "days") == time(CellKind.TIME), "days of a spreadsheet are dates"
     assert counted(time(), dated, None) == time(CellKind.TIME)
     assert counted(time(), dated, "seconds") == time(CellKind.TIME)
-    assert counted(time(), dated, "hours").since is Since.HOURS
+    assert counted(time(), dated, "hours").since is StartUnit.HOURS
     assert counted(time(CellKind.TIME), None, None) == time(CellKind.TIME)
     with pytest.raises(BadFile, match="holds dates"):
         counted(time(CellKind.TIME), None, "hours")

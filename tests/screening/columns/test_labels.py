@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from screening.columns.labels import Labelled, read_label
+from screening.columns.labels import CountedLabels, read_label
 from screening.errors import BadFile
 
 
@@ -12,7 +12,7 @@ def test_several_values_beside_one_that_says_legitimate_are_types_of_fraud() -> 
     found = read_label("y", {"none": 900, "stolen": 30, " Phished ": 40, "": 30})
     assert found.types == (("Phished", 40), ("stolen", 30))
     assert (found.rows, found.frauds, found.unlabelled, found.assumed) == (1000, 70, 30, "none")
-    assert Labelled.from_dict(found.as_dict()) == found
+    assert CountedLabels.from_dict(found.as_dict()) == found
     assert read_label("y", {"0": 900, "1": 20, "2": 30, "3": 10}).types == (("2", 30), ("1", 20), ("3", 10))
 
 

@@ -23,7 +23,7 @@ from screening.detectors.compilation.form import (
     GOLDEN,
     META,
     SIZES,
-    BadForm,
+    BadCompiledForm,
     CompiledForm,
     GoldenRows,
     open_form,
@@ -185,7 +185,7 @@ def test_a_form_that_is_not_whole_or_not_this_nets_is_refused(
 ) -> None:
     sha256 = read_artefact(nets / "good.h5").sha256
     assert open_form(files, sha256).net.inputs == 30
-    with pytest.raises(BadForm, match=told):
+    with pytest.raises(BadCompiledForm, match=told):
         open_form(change(dict(files)), sha256)
 
 
@@ -201,7 +201,7 @@ def test_one_flipped_bit_anywhere_in_a_shipped_form_has_the_net_compiled(
     for place in np.linspace(0, len(whole) - 1, 40).astype(int):
         data = bytearray(whole)
         data[place] ^= 1
-        with pytest.raises(BadForm):
+        with pytest.raises(BadCompiledForm):
             open_form(unpack(bytes(data)), net.sha256)
     shipped_file(net.path).write_bytes(data)
     replaced(files)
@@ -213,7 +213,7 @@ def test_one_flipped_bit_anywhere_in_a_shipped_form_has_the_net_compiled(
 @pytest.mark.parametrize("share", [0, 0.5, 0.99])
 def test_a_cut_archive_is_refused(share: float, files: Files) -> None:
     whole = pack(files)
-    with pytest.raises(BadForm, match=r"damaged|cut"):
+    with pytest.raises(BadCompiledForm, match=r"damaged|cut"):
         unpack(whole[: int(len(whole) * share)])
 
 
@@ -300,7 +300,7 @@ def test_a_net_whose_new_form_gives_other_probabilities_too_stops_the_start(
     shipped_file(net.path).write_bytes(pack(wrong(files)))
     replaced(wrong(files))
     with pytest.raises(
-        BadArtefact, match=r"^model\.h5 can't be scored with: compiled anew, its probabilities"
+        BadArtefact, match=r"^model\.h5 can't be scored with: compiled again, its probabilities"
     ):
         checked(compiled(net, cache, known(net)), net, cache)
     assert not (cache.folder / key_of(net.sha256)).exists()
@@ -395,7 +395,7 @@ def test_a_consistent_forgery_in_the_cache_is_compiled_anew(
         (folder / SEAL).write_text(cache.seal("0" * 64, hashlib.sha256(forged[META]).hexdigest()))
     replaced(files)
     assert same(compiled(net, cache), open_form(files, net.sha256))
-    assert "is not used, and the net is compiled anew: it" in caplog.text
+    assert "is not used, and the net is compiled again: it" in caplog.text
     with patch.object(subprocess, "run", side_effect=AssertionError("compiled again")):
         assert same(compiled(net, cache), open_form(files, net.sha256)), "the new one is sealed"
 

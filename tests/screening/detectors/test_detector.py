@@ -130,14 +130,14 @@ def test_the_old_pair_is_served_and_warned_of_in_the_log_on_the_status_page_and_
     assert "is the identity" in caplog.text
     assert "uncalibrated" in caplog.text
     services: Services = app.extensions["screening"]
-    worker = Worker(served, services.history, services.detectors)
+    worker = Worker(served, services.screenings, services.detectors)
     thread = threading.Thread(target=worker.loop)
     thread.start()
     try:
         person = Person(app, "ana").sign_up().log_in()
         result = person.upload((ROOT / "transactions_data.csv").read_bytes()).headers["Location"]
         deadline = time.monotonic() + 30
-        while (found := services.history.get(result.rpartition("/")[2])) is None or found.state != "done":
+        while (found := services.screenings.get(result.rpartition("/")[2])) is None or found.state != "done":
             assert time.monotonic() < deadline
             time.sleep(0.05)
     finally:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from screening.infra.audit.chain import HEAD, Head, read_head
+from screening.infra.audit.chain import HEAD, ChainHead, read_head
 from screening.infra.audit.log import KEY_PURPOSE, AuditLog
 from screening.infra.audit.verification import Verification, verify
 from screening.infra.instance_secret import InstanceSecret
@@ -38,13 +38,13 @@ def at(instance: Path, moment: datetime) -> AuditLog:
     return AuditLog(instance, lambda: moment)
 
 
-def checked(log: AuditLog, *elsewhere: Head | None, since: str | None = None) -> Verification:
+def checked(log: AuditLog, *elsewhere: ChainHead | None, since: str | None = None) -> Verification:
     key = InstanceSecret(log.path.parent.parent).derive(KEY_PURPOSE)
     heads = [("beside", log.chain.head()), *(("kept", head) for head in elsewhere)]
     return verify(log.files(), key, heads, since)
 
 
-def fault(log: AuditLog, *elsewhere: Head | None) -> str:
+def fault(log: AuditLog, *elsewhere: ChainHead | None) -> str:
     return str(checked(log, *elsewhere).fault)
 
 
@@ -52,7 +52,7 @@ def change(file: Path, how: Callable[[list[bytes]], list[bytes]]) -> None:
     file.write_bytes(b"".join(how(file.read_bytes().splitlines(keepends=True))))
 
 
-def head_of(log: AuditLog) -> Head:
+def head_of(log: AuditLog) -> ChainHead:
     head = log.chain.head()
     assert head is not None
     return head
@@ -117,7 +117,7 @@ def test_a_cut_end_is_named_by_the_head_beside(log: AuditLog) -> None:
     assert fault(log) == (
         "entry 9: was cut off with the end: the head beside is of entry 10; entries 9 to 10 are missing"
     )
-    log.record("login", user="ana")  # the next entry doesn't mend it
+    log.record("login", user="ana")  # the next entry doesn't fix it
     assert fault(log).endswith("entry 9: was removed: entry 11 follows entry 8")
 
 

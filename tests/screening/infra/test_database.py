@@ -18,7 +18,7 @@ import screening.web  # noqa: F401 -- declares every table
 from screening.errors import BadSetting, NotReady
 from screening.infra.database import HEAD, OLDEST, Base, Database
 from screening.ledger import tables
-from screening.uploads.screenings import History
+from screening.uploads.screenings import Screenings
 
 
 def made(path: Path) -> Database:
@@ -38,7 +38,7 @@ def test_the_ledgers_migrations_make_exactly_its_tables(tmp_path: Path) -> None:
     database = tables.open_tables(tmp_path, "sqlite:///unused")
     with database.engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"version_table": tables.SCHEMA.version_table})
-        assert compare_metadata(context, tables.Base.metadata) == []
+        assert compare_metadata(context, tables.LedgerBase.metadata) == []
         assert context.get_current_revision() == tables.SCHEMA.head
     database.engine.dispose()
 
@@ -140,7 +140,7 @@ def test_owners_of_an_older_version_are_found_in_any_letters(
     older.engine.dispose()
     monkeypatch.undo()
     newer = made(tmp_path / "a.sqlite3")
-    assert [History(newer).count(name) for name in ("ana", "ANA", "mia", "~ana", "eve")] == [2, 2, 1, 1, 0]
+    assert [Screenings(newer).count(name) for name in ("ana", "ANA", "mia", "~ana", "eve")] == [2, 2, 1, 1, 0]
     newer.engine.dispose()
 
 
@@ -188,7 +188,7 @@ def test_the_log_is_put_away_without_a_word_lost(tmp_path: Path) -> None:
     before = log.stat().st_size
     database.put_log_away()
     write(300)
-    assert log.stat().st_size == before  # it began anew
+    assert log.stat().st_size == before  # it began again
     with database.driver_write(begin=False) as read:
         assert read.one(text("SELECT count(*) FROM sizes"), {}).fetchone() == (700,)
     database.engine.dispose()

@@ -153,11 +153,11 @@ def test_what_a_handler_refuses_fails_with_its_own_words(
     runner: Runner, tales: Tales, telling: Telling
 ) -> None:
     job = tales.begin()
-    telling.act = raising(BadFile("Row 3 is odd.", remedy="Mend row 3."))
+    telling.act = raising(BadFile("Row 3 is odd.", remedy="Fix row 3."))
     runner.run_next()
     error = row(tales, job).error
     assert error is not None
-    assert (row(tales, job).state, error["what"], error["remedy"]) == (FAILED, "Row 3 is odd.", "Mend row 3.")
+    assert (row(tales, job).state, error["what"], error["remedy"]) == (FAILED, "Row 3 is odd.", "Fix row 3.")
     assert telling.over == [(job, FAILED)]
 
 

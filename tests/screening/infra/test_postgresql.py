@@ -22,10 +22,12 @@ from screening.infra import postgresql
 from screening.infra.database import HEAD, Base, Database
 from screening.infra.job_queue import new_id
 from screening.ledger import tables
-from screening.uploads.screenings import History, Request
+from screening.uploads.screenings import Screenings, UploadRequest
 from tests.postgres_server import Postgres
 
-WISH = Request(owner="ana", filename="a.csv", kind="csv", detector=None, set_aside_bad=False, threshold=0.8)
+WISH = UploadRequest(
+    owner="ana", filename="a.csv", kind="csv", detector=None, set_aside_bad=False, threshold=0.8
+)
 
 
 @pytest.fixture
@@ -73,7 +75,13 @@ def test_both_sets_of_tables_are_made_taken_away_and_made_again(empty: str, tmp_
     ledger = tables.open_tables(tmp_path, empty)
     sets = (
         (app, Base.metadata, "alembic_version", "screening.infra:migrations", HEAD),
-        (ledger, tables.Base.metadata, "ledger_version", "screening.ledger:migrations", tables.SCHEMA.head),
+        (
+            ledger,
+            tables.LedgerBase.metadata,
+            "ledger_version",
+            "screening.ledger:migrations",
+            tables.SCHEMA.head,
+        ),
     )
     for database, declared, version, folder, head in sets:
         assert differences(database, declared, version) == []
@@ -185,11 +193,11 @@ def test_times_are_the_same_moments_whatever_zone_the_server_is_in(postgres: Pos
     name = postgres.new()
     postgres.run(f"ALTER DATABASE {name} SET timezone = 'Asia/Tokyo'")
     database = Database(postgres.url(name))
-    history = History(database)
+    screenings = Screenings(database)
     before = datetime.now(UTC)
     made = new_id()
-    history.begin(made, WISH)
-    screening = history.get(made)
+    screenings.begin(made, WISH)
+    screening = screenings.get(made)
     assert screening is not None
     assert before <= screening.created <= datetime.now(UTC)
     with database.read() as session:

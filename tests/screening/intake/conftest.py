@@ -15,7 +15,7 @@ from screening.intake import (
     Answers,
     Batch,
     Forms,
-    Limits,
+    ReadLimits,
     append_columns,
     identify,
     look_over,
@@ -71,7 +71,7 @@ def read(tmp_path: Path) -> Read:
         name: str = "transactions.csv",
         *,
         set_aside: bool = False,
-        limits: Limits | None = None,
+        limits: ReadLimits | None = None,
         contract: ColumnContract = CARD,
         answers: Answers = NOTHING_SAID,
     ) -> Outcome:
@@ -79,7 +79,7 @@ def read(tmp_path: Path) -> Read:
         upload, copy = tmp_path / "upload", tmp_path / "copy"
         upload.write_bytes(raw)
         kind = identify(name, raw[:512])
-        limits = limits or Limits()
+        limits = limits or ReadLimits()
 
         def at_it(forms: Forms | None) -> list[Batch]:
             with upload.open("rb") as stream:

@@ -8,7 +8,7 @@ import io
 import numpy as np
 import pytest
 
-from screening.intake import Limits, read_records
+from screening.intake import ReadLimits, read_records
 from tests.screening.intake.conftest import Read
 from tests.screening.intake.intake_tables import lines, numbers, text
 
@@ -87,6 +87,6 @@ def test_long_exports_come_in_blocks_with_each_row_once(read: Read) -> None:
 
 def test_set_aside_rows_keep_their_place(read: Read, cells: list[list[str]]) -> None:
     cells[2][3] = "x"
-    outcome = read(text(cells), set_aside=True, limits=Limits(block=500))
+    outcome = read(text(cells), set_aside=True, limits=ReadLimits(block=500))
     assert np.flatnonzero(outcome.bad).tolist() == [1]
     assert outcome.records() == cells[1:]

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from screening.errors import BadFile, CardNumbersFound, TooLarge, UnsupportedKind
-from screening.intake import Limits, identify
+from screening.intake import ReadLimits, identify
 from screening.intake.numbers import explain, number
 from tests.screening.intake.conftest import Read, Refused
 from tests.screening.intake.intake_tables import NAMES, lines, numbers, text
@@ -73,7 +73,7 @@ def test_a_card_number_where_the_names_should_be_is_not_shown(
 def test_a_trailing_comma_on_every_row_is_refused_and_shifts_nothing(
     refused: Refused, cells: list[list[str]], block: int
 ) -> None:
-    error = refused(text([cells[0], *[[*row, ""] for row in cells[1:]]]), limits=Limits(block=block))
+    error = refused(text([cells[0], *[[*row, ""] for row in cells[1:]]]), limits=ReadLimits(block=block))
     assert error.problem_count == 12
     assert [problem.row for problem in error.problems] == list(range(1, 13))
     assert error.problems[0].problem == "has 32 cells, the header has 31 (it ends in a delimiter)"
@@ -101,7 +101,7 @@ def test_an_empty_line_between_rows_is_refused(refused: Refused, cells: list[lis
 
 
 def test_a_file_cut_in_mid_row_is_refused(refused: Refused, cells: list[list[str]]) -> None:
-    error = refused(text(cells)[:-60], limits=Limits(block=1000))
+    error = refused(text(cells)[:-60], limits=ReadLimits(block=1000))
     assert error.problems[0].row == 12
     assert "cut off" in error.problems[0].problem
 
@@ -224,9 +224,9 @@ def test_the_fast_and_the_exact_way_agree_on_what_a_number_is(read: Read, cells:
 
 
 @pytest.mark.security(22)
-@pytest.mark.parametrize("limits", [Limits(), Limits(block=500)])
+@pytest.mark.parametrize("limits", [ReadLimits(), ReadLimits(block=500)])
 def test_a_repeated_header_and_a_total_are_one_problem_each(
-    refused: Refused, read: Read, limits: Limits
+    refused: Refused, read: Read, limits: ReadLimits
 ) -> None:
     cells = lines(numbers(10))
     cells.insert(6, list(NAMES))
@@ -264,7 +264,7 @@ def test_a_quote_that_is_never_closed_is_refused_by_the_row_that_opens_it(
 ) -> None:
     cells = lines(numbers(600))
     cells[7][AT] = '"1.5'
-    error = refused(text(cells), limits=Limits(block=block))
+    error = refused(text(cells), limits=ReadLimits(block=block))
     assert error.problems[-1].row == 7
     assert error.problems[-1].line == 8
     assert "never closed" in error.problems[-1].problem
@@ -305,7 +305,7 @@ def test_all_problems_are_counted_and_the_first_twenty_shown(refused: Refused) -
     cells = lines(numbers(400))
     for row in range(100, 300):
         cells[row][AT] = cells[row][AT + 1] = "x"
-    error = refused(text(cells), limits=Limits(block=5000))
+    error = refused(text(cells), limits=ReadLimits(block=5000))
     assert error.problem_count == 400
     assert "400 problems" in error.what
     assert len(error.problems) == 20
@@ -316,7 +316,7 @@ def test_counting_stops_at_a_bound(refused: Refused) -> None:
     cells = lines(numbers(200))
     for row in cells[1:]:
         row[AT] = "x"
-    error = refused(text(cells), limits=Limits(block=5000, counted=50))
+    error = refused(text(cells), limits=ReadLimits(block=5000, counted=50))
     assert "more than 50 problems" in error.what
 
 
@@ -461,7 +461,7 @@ def test_a_large_file_of_long_numbers_is_read(read: Read) -> None:
     """Every number a network may have given out, and one in ten passes the check."""
     rows = lines(numbers(3000))
     wide = [[*row, "ref" if at == 0 else str(4_000_000_000_000_000 + 7 * at)] for at, row in enumerate(rows)]
-    found = read(text(wide), limits=Limits(block=2**16))
+    found = read(text(wide), limits=ReadLimits(block=2**16))
     assert len(found.values) == 3000
     assert found.notes == []
 
@@ -491,7 +491,7 @@ def test_a_gzip_bomb_is_refused_before_it_is_unpacked_to_its_end(
 ) -> None:
     head = text([[*row, "x" * 50] for row in cells]).encode()
     bomb = gzip.compress(head + b"0," * 2_000_000)
-    limits = Limits(ratio_from=2**20, unpacked=2**30)
+    limits = ReadLimits(ratio_from=2**20, unpacked=2**30)
     assert "50 times its size" in refused(bomb, "x.csv.gz", limits=limits).what
 
 
@@ -501,7 +501,7 @@ def test_a_gzip_file_that_unpacks_to_more_than_allowed_is_too_large(
 ) -> None:
     noise = io.StringIO()
     csv.writer(noise, lineterminator="\n").writerows([[*row, os.urandom(20).hex()] for row in cells])
-    error = refused(gzip.compress(noise.getvalue().encode()), "x.csv.gz", limits=Limits(unpacked=4000))
+    error = refused(gzip.compress(noise.getvalue().encode()), "x.csv.gz", limits=ReadLimits(unpacked=4000))
     assert isinstance(error, TooLarge)
     assert error.status == 413
 

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from screening.errors import BadFile, Undecided
 from screening.intake import (
     Batch,
+    FileKind,
     Forms,
-    Kind,
-    Limits,
+    ReadLimits,
     append_columns,
     look_over,
     open_transactions,
@@ -114,7 +114,7 @@ def written(table: dict[str, Any]) -> tuple[bytes, list[list[str]]]:
     return (gzip.compress(raw) if table["gzip"] else raw), ordered[1:]
 
 
-def all_of(upload: Path, kind: Kind, copy: Path, limits: Limits) -> list[Batch]:
+def all_of(upload: Path, kind: FileKind, copy: Path, limits: ReadLimits) -> list[Batch]:
     def at_it(forms: Forms | None) -> list[Batch]:
         return list(
             open_transactions(
@@ -148,9 +148,9 @@ def test_a_table_written_in_any_accepted_way_comes_back_the_same(
     data, cells = written(table)
     upload, copy = tmp_path / "upload", tmp_path / "copy"
     upload.write_bytes(data)
-    kind = Kind.CSV_GZ if table["gzip"] else Kind.CSV
+    kind = FileKind.CSV_GZ if table["gzip"] else FileKind.CSV
     try:
-        batches = all_of(upload, kind, copy, Limits(block=table["block"]))
+        batches = all_of(upload, kind, copy, ReadLimits(block=table["block"]))
     except BadFile as refused:
         if looks_like_a_total(table["rows"]):
             assert [(each.problem, each.row) for each in refused.problems] == [(TOTAL, len(table["rows"]))]  # noqa: PT017 -- of some tables only
@@ -200,7 +200,7 @@ def test_what_is_read_as_a_number_is_one_by_the_grammar(tmp_path: Path, cell: st
 
 def value_or_error(upload: Path, copy: Path) -> tuple[float | None, BadFile | None]:
     try:
-        (batch,) = all_of(upload, Kind.CSV, copy, Limits())
+        (batch,) = all_of(upload, FileKind.CSV, copy, ReadLimits())
     except BadFile as error:
         return None, error
     return float(batch.transactions.values[0, 1]), None

@@ -7,12 +7,12 @@ import gzip
 import numpy as np
 import pytest
 
-from screening.intake import Limits, header_of
+from screening.intake import ReadLimits, header_of
 from screening.transactions.schema import CARD
 from tests.screening.intake.conftest import Outcome, Read, Refused
 from tests.screening.intake.intake_tables import NAMES, lines, numbers, text
 
-TINY = Limits(block=700)  # a row is about 600 bytes long: many blocks, most cut in the middle of a row
+TINY = ReadLimits(block=700)  # a row is about 600 bytes long: many blocks, most cut in the middle of a row
 
 
 def assert_same(outcome: Outcome, table: np.ndarray) -> None:
@@ -34,7 +34,7 @@ def test_a_plain_file_is_read_in_place(read: Read, table: np.ndarray, cells: lis
 def test_the_size_of_the_blocks_changes_nothing(
     read: Read, table: np.ndarray, cells: list[list[str]], block: int, end: str
 ) -> None:
-    outcome = read(text(cells, end=end), limits=Limits(block=block))
+    outcome = read(text(cells, end=end), limits=ReadLimits(block=block))
     assert_same(outcome, table)
     assert outcome.records() == cells[1:]
     firsts = [batch.first_row for batch in outcome.batches]
@@ -87,7 +87,7 @@ def test_decimal_commas_may_show_late(read: Read) -> None:
     table = numbers(40)
     table[:20, 1:-1] = np.arange(20)[:, None]
     rows = [[cell.removesuffix(".0").replace(".", ",") for cell in row] for row in lines(table)]
-    assert_same(read(text(rows, ";"), limits=Limits(block=300)), table)
+    assert_same(read(text(rows, ";"), limits=ReadLimits(block=300)), table)
 
 
 @pytest.mark.security(22)
@@ -111,7 +111,7 @@ def test_latin_1_that_shows_only_after_the_first_block_is_read(
 ) -> None:
     wide = [[*row, "shop"] for row in cells]
     wide[-1][-1] = "Café"
-    outcome = read(text(wide).encode("latin-1"), limits=Limits(block=700, record=1000))
+    outcome = read(text(wide).encode("latin-1"), limits=ReadLimits(block=700, record=1000))
     assert_same(outcome, table)
     assert outcome.records()[-1][-1] == "Café"
     assert outcome.exported(p=["0.5"] * 12).endswith("Café,0.5\n")
@@ -121,7 +121,7 @@ def test_latin_1_that_shows_only_after_the_first_block_is_read(
 def test_utf_8_that_breaks_off_is_refused(refused: Refused, cells: list[list[str]]) -> None:
     wide = [[*row, "é"] for row in cells]
     error = refused(
-        text(wide).encode() + b",".join([b"1"] * 31) + b",\xe9x\n", limits=Limits(block=700, record=1000)
+        text(wide).encode() + b",".join([b"1"] * 31) + b",\xe9x\n", limits=ReadLimits(block=700, record=1000)
     )
     assert "UTF-8" in error.what
     assert error.where == "near row 13"
@@ -133,7 +133,7 @@ def test_quoted_cells_may_hold_commas_quotes_and_newlines(
     wide = [[*row, '"say ""a, b""\nand\r\n;c"'] for row in cells]
     wide[0][-1] = '"the\nnote"'
     for delimiter in ",;":
-        outcome = read(text(wide, delimiter), limits=Limits(block=97))
+        outcome = read(text(wide, delimiter), limits=ReadLimits(block=97))
         assert_same(outcome, table)
         assert outcome.records()[5][-1] == 'say "a, b"\nand\r\n;c'
         assert header_of(outcome.canonical)[-1] == "the\nnote"
@@ -154,7 +154,7 @@ def test_a_last_line_without_a_newline_counts(read: Read, table: np.ndarray, cel
 def test_empty_lines_at_the_end_are_no_rows(
     read: Read, table: np.ndarray, cells: list[list[str]], tail: str, block: int
 ) -> None:
-    assert_same(read(text(cells) + tail, limits=Limits(block=block)), table)
+    assert_same(read(text(cells) + tail, limits=ReadLimits(block=block)), table)
 
 
 def test_old_mac_line_ends_are_read(read: Read, table: np.ndarray, cells: list[list[str]]) -> None:

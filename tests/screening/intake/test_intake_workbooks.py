@@ -20,7 +20,7 @@ from pyarrow import parquet
 from xlsxwriter import Workbook
 
 from screening.errors import BadFile, TooLarge
-from screening.intake import Kind, Limits, header_of, open_transactions
+from screening.intake import FileKind, ReadLimits, header_of, open_transactions
 from screening.intake.conversion import parquet as conversion_parquet
 from screening.intake.conversion.zip_contents import check_workbook
 from screening.settings import ROOT
@@ -275,7 +275,7 @@ def test_a_sheet_costs_no_more_than_its_length_whatever_stands_in_it(
     file.write_bytes(with_entry(workbook(rows_of(exact)), SHEET, change))
     began = time.process_time()
     with suppress(BadFile):
-        check_workbook(file, Limits())
+        check_workbook(file, ReadLimits())
     assert time.process_time() - began < 60, "a quadratic pattern takes minutes for this, a linear one 0.1 s"
 
 
@@ -302,7 +302,7 @@ def test_what_counts_as_a_formula_without_a_value(
     file = tmp_path / "t.xlsx"
     file.write_bytes(with_entry(workbook(rows_of(exact)), SHEET, change))
     with pytest.raises(BadFile, match="C5") if bare else nullcontext():
-        check_workbook(file, Limits())
+        check_workbook(file, ReadLimits())
 
 
 def converters() -> list[int]:
@@ -339,7 +339,7 @@ def test_a_file_that_nobody_wants_any_more_ends_its_converter_at_once(
     with pytest.raises(InterruptedError):
         list(
             open_transactions(
-                file, Kind.XLSX, lambda _: CARD, canonical=tmp_path / "canonical.csv", waiting=waiting
+                file, FileKind.XLSX, lambda _: CARD, canonical=tmp_path / "canonical.csv", waiting=waiting
             )
         )
     assert len(asked) == 3
@@ -397,7 +397,7 @@ def test_a_cell_in_the_far_corner_costs_the_child_its_memory_and_nobody_else(
             b"</sheetData>", b'<row r="1048576"><c r="XFD1048576"><v>1</v></c></row></sheetData>'
         )
 
-    limits = Limits(child_memory=2**29, child_seconds=30)
+    limits = ReadLimits(child_memory=2**29, child_seconds=30)
     error = refused(with_entry(workbook(rows_of(exact)), SHEET, change), "t.xlsx", limits=limits)
     assert error.status == 400
 
@@ -469,7 +469,7 @@ def test_sizes_that_the_archive_lies_about_are_found_out(refused: Refused, exact
 
 @pytest.mark.security(24)
 def test_more_than_may_be_unpacked_is_too_large(refused: Refused, exact: np.ndarray) -> None:
-    error = refused(workbook(rows_of(exact)), "t.xlsx", limits=Limits(unpacked=5000))
+    error = refused(workbook(rows_of(exact)), "t.xlsx", limits=ReadLimits(unpacked=5000))
     assert isinstance(error, TooLarge)
 
 
@@ -492,7 +492,7 @@ def test_xml_entities_are_refused(refused: Refused, exact: np.ndarray, head: str
 def test_what_takes_too_long_is_ended(refused: Refused, exact: np.ndarray) -> None:
     assert (
         "more than 0 seconds"
-        in refused(workbook(rows_of(exact)), "t.xlsx", limits=Limits(child_seconds=0.01)).what
+        in refused(workbook(rows_of(exact)), "t.xlsx", limits=ReadLimits(child_seconds=0.01)).what
     )
 
 
@@ -557,7 +557,7 @@ def test_a_parquet_file_that_says_too_little_of_its_size_is_found_out_while_it_i
     source, target = tmp_path / "a.parquet", tmp_path / "a.csv"
     parquet.write_table(pa.table({name: np.full(200_000, 0.123456789) for name in CARD.columns}), source)
     monkeypatch.setattr(conversion_parquet, "_said_size", lambda _: 0)
-    limits = Limits(ratio_from=1_000_000)
+    limits = ReadLimits(ratio_from=1_000_000)
     with pytest.raises(BadFile, match="times its size"):
         conversion_parquet.to_csv(source, target, limits)
     assert target.stat().st_size < 8_000_000  # of 80 MB

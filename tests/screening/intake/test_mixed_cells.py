@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from screening.intake import Limits
+from screening.intake import ReadLimits
 from screening.transactions.schema import CellKind, Column, ColumnContract, Role
 
 HEADER = "TX_DATETIME,CUSTOMER_ID,TERMINAL_ID,TX_AMOUNT"
@@ -96,7 +96,7 @@ def test_debit_and_credit_are_written_alike_so_three_decimals_beside_whole_numbe
 
 
 TIMES = ColumnContract.of([Column("at", Role.TIME, CellKind.TIME), Column("who", Role.ENTITY, CellKind.TEXT)])
-SMALL = Limits(block=4096, record=2048)
+SMALL = ReadLimits(block=4096, record=2048)
 
 
 def written(*times: str) -> str:

@@ -8,7 +8,7 @@ import gzip
 import numpy as np
 import pytest
 
-from screening.intake import Limits
+from screening.intake import ReadLimits
 from screening.transactions.encoding import text_code
 from screening.transactions.schema import CellKind, ColumnContract, Role
 from tests.screening.intake.conftest import Read, Refused
@@ -221,7 +221,7 @@ def test_a_total_at_the_end_is_no_transaction(
     total: str,
     block: int,
 ) -> None:
-    text, limits = joined(HEAD, *ROWS, total), Limits(block=block)
+    text, limits = joined(HEAD, *ROWS, total), ReadLimits(block=block)
     error = refused(text, contract=contract, limits=limits)
     assert {(each.row, each.line) for each in error.problems} == {(8, 9)}
     found = read(text, contract=contract, limits=limits, set_aside=True)

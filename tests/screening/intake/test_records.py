@@ -1,11 +1,11 @@
-"""Pieces of a file cut anew at the ends of records: nothing is lost, whatever stands in quotes, wherever it is cut."""
+"""Pieces of a file cut again at the ends of records: nothing is lost, whatever is in quotes, wherever it is cut."""
 
 from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from screening.intake.batch import Limits
+from screening.intake.batch import ReadLimits
 from screening.intake.text.records import BLANK, blocks, ends, marks_of, stray_quote
 
 TEXTS = st.lists(
@@ -31,7 +31,7 @@ def is_end(data: bytes, place: int) -> bool:
 def test_blocks_are_whole_records_and_nothing_but_blanks_at_the_end_is_lost(
     data: bytes, sizes: list[int]
 ) -> None:
-    found = list(blocks(iter(pieces_of(data, sizes)), Limits()))
+    found = list(blocks(iter(pieces_of(data, sizes)), ReadLimits()))
     joined = b"".join(block.data for block in found)
     assert data.startswith(joined)
     assert not data[len(joined) :].strip(BLANK)

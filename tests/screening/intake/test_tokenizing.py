@@ -12,7 +12,7 @@ import pytest
 
 from screening.cards.tokens import Tokens
 from screening.errors import BadFile
-from screening.intake import Kind
+from screening.intake import FileKind
 from screening.intake.tokenizing import replace_card_numbers
 from tests.screening.intake.test_intake_refusals import luhn
 
@@ -62,16 +62,16 @@ def packed(path: Path) -> Path:
 @pytest.mark.parametrize(
     ("make", "kind"),
     [
-        (written, Kind.CSV),
-        (lambda path: written(path, ";", "cp1252"), Kind.CSV),
-        (lambda path: written(path, "\t", "utf-16"), Kind.CSV),
-        (packed, Kind.CSV_GZ),
-        (workbook, Kind.XLSX),
-        (parquet, Kind.PARQUET),
+        (written, FileKind.CSV),
+        (lambda path: written(path, ";", "cp1252"), FileKind.CSV),
+        (lambda path: written(path, "\t", "utf-16"), FileKind.CSV),
+        (packed, FileKind.CSV_GZ),
+        (workbook, FileKind.XLSX),
+        (parquet, FileKind.PARQUET),
     ],
 )
 def test_every_kind_of_file_becomes_a_table_with_tokens(
-    tmp_path: Path, make: Callable[[Path], Path], kind: Kind
+    tmp_path: Path, make: Callable[[Path], Path], kind: FileKind
 ) -> None:
     source, target = make(tmp_path / "source.bin"), tmp_path / "target"
     found = replace_card_numbers(source, kind, target, TOKENS)
@@ -92,19 +92,19 @@ def test_every_kind_of_file_becomes_a_table_with_tokens(
 def test_a_file_without_card_numbers_is_left_alone(tmp_path: Path) -> None:
     source = tmp_path / "a.csv"
     source.write_text("id,value\n" + "".join(f"40000000000000{at:02d},1\n" for at in range(60)))
-    assert replace_card_numbers(source, Kind.CSV, tmp_path / "b", TOKENS) is None
+    assert replace_card_numbers(source, FileKind.CSV, tmp_path / "b", TOKENS) is None
     assert not (tmp_path / "b").exists()
 
 
 def test_a_named_column_has_them_replaced_however_few_there_are(tmp_path: Path) -> None:
     source = tmp_path / "a.csv"
     source.write_text("ref,value\nfirst,1\n4111111111111111,2\n\nlast\n")
-    found = replace_card_numbers(source, Kind.CSV, tmp_path / "b", TOKENS, columns=["REF"])
+    found = replace_card_numbers(source, FileKind.CSV, tmp_path / "b", TOKENS, columns=["REF"])
     assert found is not None
     assert found.cells == 1
     assert (tmp_path / "b").read_text() == f"ref,value\nfirst,1\n{TOKENS.token('4' + '1' * 15)},2\n\nlast\n"
     with pytest.raises(BadFile, match="no column 'pan'"):
-        replace_card_numbers(source, Kind.CSV, tmp_path / "c", TOKENS, columns=["pan"])
+        replace_card_numbers(source, FileKind.CSV, tmp_path / "c", TOKENS, columns=["pan"])
     assert not (tmp_path / "c").exists()
 
 
@@ -113,7 +113,7 @@ def test_a_file_that_cant_be_read_leaves_nothing(tmp_path: Path, rest: str) -> N
     source = tmp_path / "a.csv"
     source.write_text("pan,value\n" + "".join(f"{card},1\n" for card in CARDS) + rest)
     with pytest.raises(BadFile, match="can't be read safely"):
-        replace_card_numbers(source, Kind.CSV, tmp_path / "b", TOKENS)
+        replace_card_numbers(source, FileKind.CSV, tmp_path / "b", TOKENS)
     assert not (tmp_path / "b").exists()
 
 
@@ -126,5 +126,5 @@ def test_who_leaves_leaves_nothing(tmp_path: Path) -> None:
 
     source = written(tmp_path / "a.csv")
     with pytest.raises(KeyboardInterrupt):
-        replace_card_numbers(source, Kind.CSV, tmp_path / "b", TOKENS, waiting=waiting)
+        replace_card_numbers(source, FileKind.CSV, tmp_path / "b", TOKENS, waiting=waiting)
     assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from screening.ledger.identity import new_origin
-from screening.ledger.rows import Decisions, table_of
+from screening.ledger.rows import DecisionBatch, table_of
 from screening.ledger.tables import FILE
 
 DECIDED = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -35,4 +35,4 @@ def table(count: int = 3, **changes: Any) -> pa.Table:
         **changes,
     }
     fields = {name: pa.array(texts, pa.string()) for name, texts in given.pop("fields", {}).items()}
-    return table_of(Decisions(**given, fields=fields))
+    return table_of(DecisionBatch(**given, fields=fields))

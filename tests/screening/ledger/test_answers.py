@@ -6,11 +6,11 @@ import pyarrow as pa
 import pytest
 
 from screening.ledger.queries import answers
-from screening.ledger.queries.answers import Answers, state_of
+from screening.ledger.queries.answers import AnswerCache, state_of
 
 
 def test_what_was_kept_is_a_copy() -> None:
-    kept = Answers()
+    kept = AnswerCache()
     given = {"a": [{"n": 1}]}
     kept.put("key", given)
     given["a"][0]["n"] = 2
@@ -23,13 +23,13 @@ def test_what_was_kept_is_a_copy() -> None:
 
 def test_no_more_rows_are_kept_than_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(answers, "MOST_ROWS", 10)
-    kept = Answers()
+    kept = AnswerCache()
     kept.put("large", {"a": [{}] * 6})
     assert kept.get("large") is None
     for name in "abc":
         kept.put(name, {name: [{}] * 4})
     assert [name for name in "abc" if kept.get(name)] == ["b", "c"]
-    kept.put("b", {"b": [{}] * 5})  # anew, and now the latest
+    kept.put("b", {"b": [{}] * 5})  # again, and now the latest
     kept.put("d", {"d": [{}] * 4})
     assert [name for name in "abcd" if kept.get(name)] == ["b", "d"]
 

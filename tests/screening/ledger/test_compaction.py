@@ -15,7 +15,7 @@ from screening.bucket.storage import Storage
 from screening.infra.job_queue import now
 from screening.ledger import compaction as module
 from screening.ledger import segments
-from screening.ledger.filters import Filter, Interval
+from screening.ledger.filters import DecisionFilter, TrendInterval
 from screening.ledger.identity import TransactionId, new_origin
 from screening.ledger.labels import LaterLabel
 from screening.ledger.ledger import Ledger
@@ -51,17 +51,17 @@ def compacted(ledger: Ledger, *, today: bool = False) -> int:
 
 def answers(ledger: Ledger) -> list[Any]:
     """What the ledger says of everything."""
-    everything, ana = Filter(), Filter(owner="ana")
+    everything, ana = DecisionFilter(), DecisionFilter(owner="ana")
     ask = ledger.questions
     return [
         ask.summary(everything).rows,
         ask.summary(ana).rows,
-        ask.summary(Filter(detector="payments")).rows,
-        ask.trends(everything, Interval.DAY).rows,
+        ask.summary(DecisionFilter(detector="payments")).rows,
+        ask.trends(everything, TrendInterval.DAY).rows,
         ask.by("device_id", everything).rows,
-        [ask.summary(Filter(screening=name)).rows for name in NAMES],
+        [ask.summary(DecisionFilter(screening=name)).rows for name in NAMES],
         [row["number"] for row in ask.rows(everything, limit=1000)],
-        [row["probability"] for row in ask.rows(Filter(flagged=True), limit=1000)],
+        [row["probability"] for row in ask.rows(DecisionFilter(flagged=True), limit=1000)],
     ]
 
 
@@ -134,7 +134,7 @@ def test_a_screening_is_deleted_out_of_a_segment_of_several_with_its_labels(ledg
         assert sum(each.rows for each in ledger.segments.all()) == 6 - 3 * left
         assert ledger.segments.screenings() == set(NAMES[left + 1 : 3])
         assert ledger.questions.one(TransactionId(origin, 1), None) is None
-        confirmed = [row["confirmed"] for row in ledger.questions.summary(Filter()).rows]
+        confirmed = [row["confirmed"] for row in ledger.questions.summary(DecisionFilter()).rows]
         assert confirmed == ([2 - left] if left < 2 else [])
         assert ledger.segments.verify() == []
     assert files(ledger) == set()
@@ -260,7 +260,7 @@ def _dies(path: Path, _tables: Any) -> Any:
 
 
 def _rows_of(ledger: Ledger, name: str) -> int:
-    return sum(row["transactions"] for row in ledger.questions.summary(Filter(screening=name)).rows)
+    return sum(row["transactions"] for row in ledger.questions.summary(DecisionFilter(screening=name)).rows)
 
 
 def test_old_decisions_leave_with_their_labels_and_nothing_else_does(ledger: Ledger) -> None:
@@ -272,9 +272,9 @@ def test_old_decisions_leave_with_their_labels_and_nothing_else_does(ledger: Led
     assert ledger.segments.expire(days_ago(90)) == 0
     assert ledger.segments.expire(days_ago(30)) == 3
     assert ledger.segments.screenings() == {NAMES[1], NAMES[2]}
-    assert [row["confirmed"] for row in ledger.questions.summary(Filter()).rows] == [2]
+    assert [row["confirmed"] for row in ledger.questions.summary(DecisionFilter()).rows] == [2]
     assert ledger.segments.expire(days_ago(1)) == 6
-    assert ledger.questions.summary(Filter()).rows == []
+    assert ledger.questions.summary(DecisionFilter()).rows == []
     assert files(ledger) == set()
 
 
@@ -285,4 +285,4 @@ def test_a_segment_that_is_partly_old_stays_with_the_labels_of_all_its_rows(ledg
     ledger.labels.say([LaterLabel(TransactionId(origin, 1), 1)], "ana")
     assert compacted(ledger) == 1
     assert ledger.segments.expire(start + timedelta(hours=12)) == 0
-    assert [row["confirmed"] for row in ledger.questions.summary(Filter()).rows] == [1]
+    assert [row["confirmed"] for row in ledger.questions.summary(DecisionFilter()).rows] == [1]

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from screening.ledger.filters import Filter
+from screening.ledger.filters import DecisionFilter
 from screening.ledger.ledger import Ledger
 from screening.ledger.sealing import table_of
 from screening.ledger.tables import FILE
@@ -26,7 +26,7 @@ def ledger(tmp_path: Path) -> Ledger:
 def _told(ledger: Ledger) -> list[tuple[Any, Any]]:
     return [
         (row["age"], row["sex"])
-        for row in ledger.questions.ask(ASKED, Filter(), facts=["n:age", "t:sex"]).rows
+        for row in ledger.questions.ask(ASKED, DecisionFilter(), facts=["n:age", "t:sex"]).rows
     ]
 
 
@@ -38,7 +38,7 @@ def test_what_a_segment_lacks_is_unknown(ledger: Ledger) -> None:
     ledger.segments.add("c" * 32, FILE, table(1, screening="c" * 32, facts={"n:other": pa.array([1.0])}))
     wanted = [(None, None), (None, None), (31.0, "F"), (None, "M"), (None, None)]
     assert _told(ledger) == wanted
-    assert ledger.questions.summary(Filter()).rows[0]["transactions"] == 5
+    assert ledger.questions.summary(DecisionFilter()).rows[0]["transactions"] == 5
     for some in ledger.compaction.due(today=True):
         ledger.compaction.put_together(some)
     assert len(ledger.segments.all()) == 1
@@ -68,7 +68,9 @@ def test_the_tail_has_them_as_well_and_keeps_them_when_sealed(ledger: Ledger) ->
     asked = 'SELECT number, "n:age" AS age, "t:sex" AS sex FROM chosen ORDER BY origin, number'
 
     def told() -> list[Any]:
-        return [row["age"] for row in ledger.questions.ask(asked, Filter(), facts=["n:age", "t:sex"]).rows]
+        return [
+            row["age"] for row in ledger.questions.ask(asked, DecisionFilter(), facts=["n:age", "t:sex"]).rows
+        ]
 
     assert told() == [None, 4.0, None]
     assert ledger.sealing.seal() == 3

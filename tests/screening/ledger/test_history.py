@@ -12,7 +12,7 @@ import pytest
 from screening.detectors.detector import Detector
 from screening.features import Options, define
 from screening.ledger import history
-from screening.ledger.history import Context, Recollections, drop, forget, row_marks
+from screening.ledger.history import DetectorHistory, HistoryCache, drop, forget, row_marks
 from screening.transactions.schema import CellKind, Column, ColumnContract, Role
 
 DAY = 86_400.0
@@ -44,7 +44,7 @@ def as_set(values: np.ndarray) -> set[tuple[float, ...]]:
 
 
 def test_rows_are_remembered_until_they_are_forgotten(detector: Detector, tmp_path: Path) -> None:
-    context, now = Context(tmp_path, detector, counting=None), rows(range(1010, 1012), seed=1)
+    context, now = DetectorHistory(tmp_path, detector, counting=None), rows(range(1010, 1012), seed=1)
     assert context.past(now) is None
     before = rows(range(1000, 1010))
     context.remember("one", before, np.ones(len(before), np.int8))
@@ -57,7 +57,7 @@ def test_rows_are_remembered_until_they_are_forgotten(detector: Detector, tmp_pa
 
 
 def test_a_file_sent_again_does_not_find_its_own_rows(detector: Detector, tmp_path: Path) -> None:
-    context, now = Context(tmp_path, detector, counting=None), rows(range(1000, 1003))
+    context, now = DetectorHistory(tmp_path, detector, counting=None), rows(range(1000, 1003))
     context.remember("one", now, None)
     assert context.past(now) is None
     shuffled = np.random.default_rng(0).permutation(now)
@@ -67,7 +67,7 @@ def test_a_file_sent_again_does_not_find_its_own_rows(detector: Detector, tmp_pa
 def test_a_row_in_several_files_counts_once_and_keeps_the_label_that_any_knows(
     detector: Detector, tmp_path: Path
 ) -> None:
-    context, before = Context(tmp_path, detector, counting=None), rows(range(1000, 1002))
+    context, before = DetectorHistory(tmp_path, detector, counting=None), rows(range(1000, 1002))
     twice = np.vstack([before, before[:1]])  # once more in the same file: that is another payment
     label = np.zeros(len(before), np.int8)
     label[3] = 1
@@ -81,7 +81,7 @@ def test_a_row_in_several_files_counts_once_and_keeps_the_label_that_any_knows(
 
 
 def test_only_what_is_near_enough_and_earlier_is_read(detector: Detector, tmp_path: Path) -> None:
-    context = Context(tmp_path, detector, counting=None)
+    context = DetectorHistory(tmp_path, detector, counting=None)
     context.remember("all", rows(range(800, 1100)), None)
     now = rows(range(1000, 1002), seed=5)
     past = context.past(now)
@@ -95,7 +95,7 @@ def test_only_what_is_near_enough_and_earlier_is_read(detector: Detector, tmp_pa
 def test_a_file_that_is_too_old_to_count_is_not_read(
     detector: Detector, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    context, now = Context(tmp_path, detector, counting=None), rows(range(1000, 1002), seed=5)
+    context, now = DetectorHistory(tmp_path, detector, counting=None), rows(range(1000, 1002), seed=5)
     for name, days in (("old", range(500, 510)), ("near", range(990, 992)), ("later", range(1010, 1012))):
         context.remember(name, rows(days), None)
     for file in tmp_path.glob(
@@ -113,7 +113,7 @@ def test_a_file_that_is_too_old_to_count_is_not_read(
 
 
 def test_a_file_without_its_span_is_read(detector: Detector, tmp_path: Path) -> None:
-    context, before = Context(tmp_path, detector, counting=None), rows(range(1000, 1002))
+    context, before = DetectorHistory(tmp_path, detector, counting=None), rows(range(1000, 1002))
     context.remember("one", before, None)
     (file,) = tmp_path.glob("context/*/one.npz")
     np.savez(file, values=before, labels=np.full(len(before), -1, np.int8))
@@ -125,7 +125,7 @@ def test_a_file_without_its_span_is_read(detector: Detector, tmp_path: Path) -> 
 def test_a_damaged_file_is_left_out_and_said(
     detector: Detector, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    context = Context(tmp_path, detector, counting=None)
+    context = DetectorHistory(tmp_path, detector, counting=None)
     context.remember("good", rows(range(1000, 1001)), None)
     (file,) = tmp_path.glob("context/*/good.npz")
     (file.parent / "bad.npz").write_bytes(b"PK nonsense")
@@ -135,29 +135,29 @@ def test_a_damaged_file_is_left_out_and_said(
 
 
 def test_single_transactions_see_what_was_remembered_since(detector: Detector, tmp_path: Path) -> None:
-    recollections, context = Recollections(), Context(tmp_path, detector, counting=None)
-    assert recollections.of(detector, context) is None
+    history_cache, context = HistoryCache(), DetectorHistory(tmp_path, detector, counting=None)
+    assert history_cache.of(detector, context) is None
     context.remember("one", rows(range(1000, 1002)), None)
-    first = recollections.of(detector, context)
+    first = history_cache.of(detector, context)
     assert first is not None
     assert len(first) == 40
-    assert recollections.of(detector, context) is first
+    assert history_cache.of(detector, context) is first
     context.remember("two", rows(range(1002, 1003)), None)
-    later = recollections.of(detector, context)
+    later = history_cache.of(detector, context)
     assert later is not None
     assert len(later) == 60
     drop(tmp_path, detector.name)
-    assert recollections.of(detector, context) is None
+    assert history_cache.of(detector, context) is None
 
 
 def test_detectors_that_do_not_look_back_know_nothing(tiny: Detector, tmp_path: Path) -> None:
-    assert Recollections().of(tiny, Context(tmp_path, tiny, counting=None)) is None
+    assert HistoryCache().of(tiny, DetectorHistory(tmp_path, tiny, counting=None)) is None
 
 
 @pytest.mark.parametrize("name", ["", "../x", "a/b", "x" * 65])
 def test_a_name_is_no_path(detector: Detector, tmp_path: Path, name: str) -> None:
     with pytest.raises(ValueError, match="not a name"):
-        Context(tmp_path, detector, counting=None).remember(name, rows(range(1, 2)), None)
+        DetectorHistory(tmp_path, detector, counting=None).remember(name, rows(range(1, 2)), None)
     forget(tmp_path, name)
     drop(tmp_path, name)
 
@@ -180,7 +180,7 @@ def test_no_more_rows_are_kept_in_memory_than_are_looked_at(
 ) -> None:
     monkeypatch.setattr(history, "MOST_ROWS", 1000)
     monkeypatch.setattr(history, "BLOCK_ROWS", 500)
-    context, now = Context(tmp_path, detector, counting=None), rows(range(1060, 1061), seed=99)
+    context, now = DetectorHistory(tmp_path, detector, counting=None), rows(range(1060, 1061), seed=99)
     every = [np.concatenate([rows(range(1000, 1060), seed=s + 100 * n) for n in range(10)]) for s in range(8)]
     for number, one in enumerate(every):
         context.remember(f"file-{number}", one, None)
@@ -199,7 +199,7 @@ def test_of_rows_of_one_time_no_more_are_kept_either(
     detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(history, "MOST_ROWS", 50)
-    context = Context(tmp_path, detector, counting=None)
+    context = DetectorHistory(tmp_path, detector, counting=None)
     for number in range(3):
         same = rows(range(1000, 1003), seed=number)
         same[:, 0] = 1000 * DAY
@@ -210,7 +210,7 @@ def test_of_rows_of_one_time_no_more_are_kept_either(
 
 
 def test_a_damaged_file_is_left_out_as_a_whole(detector: Detector, tmp_path: Path) -> None:
-    context = Context(tmp_path, detector, counting=None)
+    context = DetectorHistory(tmp_path, detector, counting=None)
     good, bad = rows(range(1000, 1003)), rows(range(1003, 1006), seed=1)
     context.remember("good", good, None)
     context.remember("bad", bad, None)

@@ -17,9 +17,9 @@ from sqlalchemy import select
 
 from screening.errors import Conflict
 from screening.ledger import segments as module
-from screening.ledger.filters import DamagedLedger, Filter
+from screening.ledger.filters import DamagedLedger, DecisionFilter
 from screening.ledger.ledger import Ledger
-from screening.ledger.tables import API, BATCH, FILE, BatchJob, Draft
+from screening.ledger.tables import API, BATCH, FILE, BatchJob, SegmentDraft
 from screening.ledger.totals import read
 from screening.settings import ROOT
 from tests.screening.ledger.ledger_rows import table
@@ -61,7 +61,7 @@ def parts(*rows: int) -> Iterator[pa.Table]:
 
 
 def counted(ledger: Ledger, **chosen: Any) -> int:
-    found = ledger.questions.ask("SELECT count(*) AS rows FROM chosen", Filter(**chosen)).rows
+    found = ledger.questions.ask("SELECT count(*) AS rows FROM chosen", DecisionFilter(**chosen)).rows
     return int(found[0]["rows"]) if found else 0
 
 
@@ -135,10 +135,10 @@ def test_jobs_count_for_their_owner_and_those_of_managers_for_all(ledger: Ledger
     assert counting("f" * 64, "Ana", for_all=False) == {"1" * 32}
     assert counting("f" * 64, None, for_all=True) == {"2" * 32}
     assert counting("f" * 64, "ana", for_all=True) == {"1" * 32, "2" * 32}
-    ledger.part("Ana")
+    ledger.detach_owner("Ana")
     assert not counting("f" * 64, "ana", for_all=False), "somebody else has the name now"
 
 
 def drafts(ledger: Ledger) -> list[str]:
     with ledger.tables.read() as session:
-        return list(session.scalars(select(Draft.name)))
+        return list(session.scalars(select(SegmentDraft.name)))

@@ -17,7 +17,7 @@ from screening.ledger import segments as module
 from screening.ledger.ledger import Ledger
 from screening.ledger.rows import SCHEMA
 from screening.ledger.segments import Segments
-from screening.ledger.tables import Draft, Segment
+from screening.ledger.tables import Segment, SegmentDraft
 from tests.screening.ledger.ledger_rows import DECIDED, table
 
 pytestmark = pytest.mark.both_databases
@@ -32,7 +32,7 @@ def ledger(tmp_path: Path, database_url: str, storage: Storage) -> Iterator[Ledg
 
 def drafts(ledger: Ledger) -> list[str]:
     with ledger.tables.read() as session:
-        return list(session.scalars(select(Draft.name)))
+        return list(session.scalars(select(SegmentDraft.name)))
 
 
 def files(ledger: Ledger) -> set[str]:
@@ -100,7 +100,7 @@ def test_a_writer_that_dies_leaves_nothing_that_counts_and_a_note_of_what_to_swe
     assert len(files(ledger)) == 2
     assert ledger.segments.sweep() == []  # it may still be written
     with ledger.tables.write() as session:
-        for draft in session.scalars(select(Draft)):
+        for draft in session.scalars(select(SegmentDraft)):
             draft.since = now() - timedelta(minutes=11)
     assert len(ledger.segments.sweep()) == 1
     assert files(ledger) == {f"{before.name}.parquet"}

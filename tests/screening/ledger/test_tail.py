@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import select
 
 from screening.ledger.ledger import Ledger
-from screening.ledger.tables import Answered, TailRow
+from screening.ledger.tables import IdempotentAnswer, TailRow
 from screening.ledger.tail import Entry, Kept, OtherRequest, Repeatable
 
 pytestmark = pytest.mark.both_databases
@@ -55,7 +55,7 @@ def test_an_entry_that_cant_be_written_harms_no_other(ledger: Ledger) -> None:
     assert found[2] == b"answer 2"
     assert numbers(ledger) == [1, 2]
     with ledger.tables.read() as session:
-        assert len(session.scalars(select(Answered)).all()) == 1
+        assert len(session.scalars(select(IdempotentAnswer)).all()) == 1
 
 
 def test_many_threads_of_several_processes_lose_and_double_nothing(

@@ -22,17 +22,17 @@ from sqlalchemy import func, select, update
 
 from screening.detectors.detector import Detector
 from screening.detectors.registry import Detectors
-from screening.detectors.vectorizer import Seen
+from screening.detectors.vectorizer import History
 from screening.errors import BadSetting
 from screening.features import Past
 from screening.infra.database import DriverWrite
-from screening.ledger.history import Context
+from screening.ledger.history import DetectorHistory
 from screening.ledger.identity import parse
 from screening.ledger.labels import LaterLabel
 from screening.ledger.ledger import Ledger
 from screening.ledger.tables import TailRow, VelocityEntity, VelocityRow, VelocitySubject
 from screening.ledger.velocity import state
-from screening.ledger.velocity.entries import Subject, Viewer
+from screening.ledger.velocity.entries import TrainedSubject, Viewer
 from screening.ledger.velocity.live_past import LiveRows
 from screening.ledger.velocity.redis_state import RedisVelocity, StateUnavailable
 from screening.ledger.velocity.redis_state import Row as Row_
@@ -121,7 +121,7 @@ def test_in_order_and_in_lists_of_any_length_they_get_what_the_file_gives(
 def _of_file(detector: Detector, rows: Sequence[Row]) -> NDArray[np.float32]:
     label = detector.contract.label
     labels = np.array([-1 if label is None else int(row[label]) for row in rows], np.int8)
-    return detector.probabilities(from_mappings(rows, detector.contract), Seen(labels))
+    return detector.probabilities(from_mappings(rows, detector.contract), History(labels))
 
 
 def test_what_is_asked_at_the_same_moment_is_as_if_it_had_come_by_time(desk: Desk, payments: Any) -> None:
@@ -174,7 +174,7 @@ def test_processes_that_ask_at_once_decide_as_if_one_after_the_other(
     again = [
         detector.probabilities(
             from_values(detector, values[[place]]),
-            Seen(labels[[place]], Past(values[:place], labels[:place])),
+            History(labels[[place]], Past(values[:place], labels[:place])),
         )[0]
         for place in range(len(kept))
     ]
@@ -227,16 +227,16 @@ def test_who_is_overtaken_again_and_again_is_told_so(
     other = Desk(desk.folder, desk.detector, desk.store)
     usual, count = desk.ledger.tail.add, [0]
 
-    def overtaken(entries: Any) -> Any:
+    def stale(entries: Any) -> Any:
         count[0] += 1
         if count[0] <= most:
             other.ask([rows[count[0]]])
         return usual(entries)
 
-    monkeypatch.setattr(desk.ledger.tail, "add", overtaken)
+    monkeypatch.setattr(desk.ledger.tail, "add", stale)
     most = 3
     (found,) = desk.probabilities([rows[100]])
-    assert count[0] == 4, "scored again as often as it was overtaken"
+    assert count[0] == 4, "scored again as often as it was stale"
     assert found == pytest.approx(_of_file(desk.detector, [*rows[1:4], rows[100]])[3], abs=SAME)
     most, count[0] = 1000, 0
     monkeypatch.setattr(deciding, "MOST_ATTEMPTS", 6)
@@ -358,7 +358,7 @@ def entities_of(desk: Desk) -> Counter[int]:
     return found
 
 
-def _subject(desk: Desk) -> Subject:
+def _subject(desk: Desk) -> TrainedSubject:
     subject = desk.ledger.velocity.subject(desk.detector)
     assert subject is not None
     return subject
@@ -395,7 +395,7 @@ def test_a_file_finds_what_the_api_was_asked_and_not_its_own_rows(desk: Desk, pa
     subject = desk.ledger.velocity.subject(desk.detector)
     assert subject is not None
     live = LiveRows(desk.ledger.velocity, subject, Viewer("ana"))
-    context = Context(desk.folder, desk.detector, counting=None, live=live)
+    context = DetectorHistory(desk.folder, desk.detector, counting=None, live=live)
     read = from_mappings(rows[:200], desk.detector.contract).values
     assert context.past(read[100:]) is None
     assert "API" not in context.told
@@ -404,10 +404,10 @@ def test_a_file_finds_what_the_api_was_asked_and_not_its_own_rows(desk: Desk, pa
     assert past is not None
     assert "of the API" in context.told
     labels = np.array([int(row["TX_FRAUD"]) for row in rows[:200]], np.int8)
-    found = desk.detector.probabilities(from_values(desk.detector, read[100:]), Seen(labels[100:], past))
+    found = desk.detector.probabilities(from_values(desk.detector, read[100:]), History(labels[100:], past))
     np.testing.assert_allclose(found, expected[100:200], atol=SAME, rtol=0)
     past = context.past(read)
-    whole = desk.detector.probabilities(from_values(desk.detector, read), Seen(labels, past))
+    whole = desk.detector.probabilities(from_values(desk.detector, read), History(labels, past))
     np.testing.assert_allclose(whole, expected[:200], atol=SAME, rtol=0)
 
 

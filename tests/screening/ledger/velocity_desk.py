@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from screening.detectors.detector import Detector
-from screening.detectors.vectorizer import NOTHING, Seen
-from screening.intake import Kind, open_transactions
+from screening.detectors.vectorizer import NOTHING, History
+from screening.intake import FileKind, open_transactions
 from screening.ledger.ledger import Ledger
 from screening.ledger.velocity.entries import Viewer
 from screening.ledger.velocity.live_past import LivePast
 from screening.realtime.decide import decide
-from screening.realtime.questions import Caller, Question
+from screening.realtime.questions import Caller, DecisionRequest
 
 Row = dict[str, Any]
 
@@ -51,12 +51,12 @@ class Desk:
         """Where the state is, if it isn't among the tables."""
         return None if self.store is None or self.store.startswith("postgresql") else self.store
 
-    def question(self, rows: Sequence[Row], owner: str = "till", *, shared: bool = True) -> Question:
+    def question(self, rows: Sequence[Row], owner: str = "till", *, shared: bool = True) -> DecisionRequest:
         subject, definition = self.ledger.velocity.subject(self.detector), self.detector.vectorizer.definition
         history = NOTHING
         if subject is not None and definition is not None:
-            history = Seen(past=LivePast(definition, None, self.ledger.velocity, subject, Viewer(owner)))
-        return Question(
+            history = History(past=LivePast(definition, None, self.ledger.velocity, subject, Viewer(owner)))
+        return DecisionRequest(
             transactions=rows,
             single=False,
             detector=self.detector,
@@ -83,14 +83,14 @@ def as_file(detector: Detector, file: Path, work: Path) -> tuple[list[Row], NDAr
     with file.open("rb") as stream:
         batches = list(
             open_transactions(
-                stream, Kind.CSV, lambda _header: detector.contract, canonical=work / "canonical.csv"
+                stream, FileKind.CSV, lambda _header: detector.contract, canonical=work / "canonical.csv"
             )
         )
     values = np.concatenate([batch.transactions.values for batch in batches])
     labels = [batch.labels for batch in batches if batch.labels is not None]
     found = detector.probabilities(
         type(batches[0].transactions)(batches[0].transactions.columns, values),
-        Seen(np.concatenate(labels) if labels else None),
+        History(np.concatenate(labels) if labels else None),
     )
     with file.open(encoding="utf-8", newline="") as lines:
         rows = [{name: _value(cell) for name, cell in row.items()} for row in csv.DictReader(lines)]

@@ -22,8 +22,8 @@ from screening.ledger.ledger import Ledger
 from screening.ledger.rows import SCHEMA
 from screening.ledger.tables import API, FILE, FileCounts
 from screening.monitoring import conditions, findings
-from screening.monitoring.comparison import Comparison, compare
-from screening.monitoring.findings import Found
+from screening.monitoring.comparison import DetectorComparison, compare
+from screening.monitoring.findings import DetectorFindings
 from screening.monitoring.tables import Findings
 from screening.scoring import drift
 from screening.scoring.bins import SCORE_EDGES
@@ -95,15 +95,15 @@ def decide(ledger: Ledger, detector: Detector) -> Callable[..., TransactionId]:
 
 
 @pytest.fixture
-def found(ledger: Ledger, detector: Detector, settings: Settings) -> Callable[..., Found]:
-    def find(**changes: Any) -> Found:
+def found(ledger: Ledger, detector: Detector, settings: Settings) -> Callable[..., DetectorFindings]:
+    def find(**changes: Any) -> DetectorFindings:
         return compare(detector, ledger.observed, replace(settings, **changes), NOW)
 
     return find
 
 
 def test_a_column_that_moved_is_the_worst_and_the_others_havent(
-    decide: Callable[..., TransactionId], found: Callable[..., Found], detector: Detector
+    decide: Callable[..., TransactionId], found: Callable[..., DetectorFindings], detector: Detector
 ) -> None:
     decide(3_000, days=0.5, moved=1.0)
     day, week = found().windows
@@ -121,7 +121,7 @@ def test_a_column_that_moved_is_the_worst_and_the_others_havent(
 
 
 def test_windows_hold_the_rows_of_their_days(
-    decide: Callable[..., TransactionId], found: Callable[..., Found]
+    decide: Callable[..., TransactionId], found: Callable[..., DetectorFindings]
 ) -> None:
     decide(1_000, days=0.5)
     decide(2_000, days=3, seed=1, moved=3.0)
@@ -138,8 +138,8 @@ def test_windows_hold_the_rows_of_their_days(
 
 
 def test_too_few_rows_have_no_figure_and_say_how_many_it_takes(
-    decide: Callable[..., TransactionId], found: Callable[..., Found], detector: Detector, settings: Settings,
-    ledger: Ledger,
+    decide: Callable[..., TransactionId], found: Callable[..., DetectorFindings], detector: Detector,
+    settings: Settings, ledger: Ledger,
 ) -> None:  # fmt: skip
     decide(100, days=0.5, moved=5.0)
     window = found().windows[0]
@@ -155,7 +155,7 @@ def test_too_few_rows_have_no_figure_and_say_how_many_it_takes(
 
 
 def test_files_count_by_what_was_counted_when_they_were_screened(
-    decide: Callable[..., TransactionId], found: Callable[..., Found], detector: Detector
+    decide: Callable[..., TransactionId], found: Callable[..., DetectorFindings], detector: Detector
 ) -> None:
     decide(3_000, days=0.5, source=FILE, screening="b" * 32, moved=1.0)
     decide(1_000, days=0.4, seed=1)
@@ -167,7 +167,7 @@ def test_files_count_by_what_was_counted_when_they_were_screened(
 
 
 def test_rows_of_a_file_that_left_no_counts_are_in_the_score_alone(
-    decide: Callable[..., TransactionId], found: Callable[..., Found], ledger: Ledger
+    decide: Callable[..., TransactionId], found: Callable[..., DetectorFindings], ledger: Ledger
 ) -> None:
     decide(3_000, days=0.5, source=FILE, screening="b" * 32)
     with ledger.tables.write() as session:
@@ -180,7 +180,7 @@ def test_rows_of_a_file_that_left_no_counts_are_in_the_score_alone(
 
 
 def test_counts_of_other_bins_and_other_detectors_of_the_name_dont_count(
-    decide: Callable[..., TransactionId], found: Callable[..., Found], ledger: Ledger
+    decide: Callable[..., TransactionId], found: Callable[..., DetectorFindings], ledger: Ledger
 ) -> None:
     decide(3_000, days=0.5, source=FILE, screening="b" * 32)
     with ledger.tables.write() as session:
@@ -225,7 +225,7 @@ def test_scores_of_the_card_are_the_reference_where_it_has_them(
 
 
 def test_many_rows_are_drawn_and_one_that_cant_be_read_is_counted(
-    decide: Callable[..., TransactionId], found: Callable[..., Found], monkeypatch: pytest.MonkeyPatch,
+    decide: Callable[..., TransactionId], found: Callable[..., DetectorFindings], monkeypatch: pytest.MonkeyPatch,
     ledger: Ledger, detector: Detector,
 ) -> None:  # fmt: skip
     monkeypatch.setattr("screening.monitoring.comparison.READ_ROWS", 1_000)
@@ -246,7 +246,7 @@ def test_many_rows_are_drawn_and_one_that_cant_be_read_is_counted(
 
 
 def test_an_alert_is_of_the_longest_window_and_names_the_worst(
-    decide: Callable[..., TransactionId], found: Callable[..., Found], detector: Detector
+    decide: Callable[..., TransactionId], found: Callable[..., DetectorFindings], detector: Detector
 ) -> None:
     decide(3_000, days=3, moved=1.0)
     (breach,) = conditions.drift([found()], 0.2)
@@ -258,7 +258,7 @@ def test_an_alert_is_of_the_longest_window_and_names_the_worst(
 
 
 def test_days_count_what_is_labelled_and_nothing_else(
-    decide: Callable[..., TransactionId], found: Callable[..., Found], ledger: Ledger
+    decide: Callable[..., TransactionId], found: Callable[..., DetectorFindings], ledger: Ledger
 ) -> None:
     first = decide(4, days=2, probability=np.array([0.9, 0.9, 0.1, 0.1], np.float32))
     said = [LaterLabel(first, 1), LaterLabel(first._replace(number=3), 1)]
@@ -275,7 +275,7 @@ def test_days_count_what_is_labelled_and_nothing_else(
 
 
 def test_how_long_labels_take_is_measured_once_enough_came_that_late_ones_could_have(
-    decide: Callable[..., TransactionId], found: Callable[..., Found], ledger: Ledger
+    decide: Callable[..., TransactionId], found: Callable[..., DetectorFindings], ledger: Ledger
 ) -> None:
     assert (found().delay, found().delay_from) == (30 * 86_400, "assumed")
     first = decide(100, days=60)
@@ -300,7 +300,7 @@ def test_how_long_labels_take_is_measured_once_enough_came_that_late_ones_could_
 
 
 def test_findings_are_kept_as_they_are(
-    services: Any, decide: Callable[..., TransactionId], found: Callable[..., Found]
+    services: Any, decide: Callable[..., TransactionId], found: Callable[..., DetectorFindings]
 ) -> None:
     decide(3_000, days=0.5, moved=1.0)
     made = found()
@@ -323,12 +323,12 @@ def test_the_worker_looks_when_something_was_decided_and_else_each_hour(
     asked: list[float] = []
     moment = [NOW.timestamp()]
 
-    def told(detector: Detector, *_: Any) -> Found:
+    def told(detector: Detector, *_: Any) -> DetectorFindings:
         asked.append(moment[0])
         raise ScreeningError(f"{detector.name} can't be asked.")
 
     monkeypatch.setattr("screening.monitoring.comparison.compare", told)
-    made = Comparison(
+    made = DetectorComparison(
         settings, services.database, services.ledger, services.detectors, clock=lambda: moment[0]
     )
     made.step()
@@ -350,5 +350,5 @@ def test_the_worker_looks_when_something_was_decided_and_else_each_hour(
 
 
 def test_a_detector_that_decided_nothing_has_no_figures(services: Any, settings: Settings) -> None:
-    Comparison(settings, services.database, services.ledger, services.detectors).step()
+    DetectorComparison(settings, services.database, services.ledger, services.detectors).step()
     assert list(findings.read(services.database)) == []

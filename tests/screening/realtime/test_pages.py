@@ -18,7 +18,7 @@ from screening.detectors.registry import Detectors
 from screening.ledger.tables import TailRow
 from screening.ledger.tail import Kept, Repeatable
 from screening.realtime.decide import decide
-from screening.realtime.questions import Caller, Question
+from screening.realtime.questions import Caller, DecisionRequest
 from screening.settings import Settings
 from tests.screening.ledger.velocity_desk import Desk
 
@@ -40,13 +40,13 @@ def desk(tmp_path: Path, card: Detector) -> Iterator[Desk]:
     found.close()
 
 
-def question(desk: Desk, amount: float, owner: str = "ana", rows: int = 1, **more: Any) -> Question:
+def question(desk: Desk, amount: float, owner: str = "ana", rows: int = 1, **more: Any) -> DecisionRequest:
     given = [{**PLAIN, "Amount": amount + number} for number in range(rows)]
     caller = Caller(owner=owner, key=f"key of {owner}", request=f"request {amount:g}")
     return replace(desk.question(given), caller=caller, single=rows == 1, **more)
 
 
-def answered(desk: Desk, questions: Sequence[Question]) -> list[Any]:
+def answered(desk: Desk, questions: Sequence[DecisionRequest]) -> list[Any]:
     answers = decide(questions, desk.ledger, threshold=0.8)
     assert all(isinstance(answer, bytes) for answer in answers), answers
     return [json.loads(answer) for answer in answers if isinstance(answer, bytes)]

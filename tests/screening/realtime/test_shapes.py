@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from screening.detectors.registry import Detectors
 from screening.errors import ScreeningError
-from screening.realtime.entries import Read, read_mappings
+from screening.realtime.entries import ReadTransactions, read_mappings
 from screening.realtime.shapes import MOST_SHAPES, Shapes, body_of, marks_of
 from screening.settings import Settings
 from screening.transactions.json_cards import with_tokens
@@ -61,7 +61,7 @@ def contracts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ColumnContr
     return {name: made.get(name).contract for name in ("card", "payments", "ecommerce")}
 
 
-def generally(data: bytes, contract: ColumnContract, shadowed: tuple[str, ...]) -> Read:
+def generally(data: bytes, contract: ColumnContract, shadowed: tuple[str, ...]) -> ReadTransactions:
     """What the general reader makes of a body."""
     body = json_body.parse(data)
     several = body.get("transactions")
@@ -69,12 +69,12 @@ def generally(data: bytes, contract: ColumnContract, shadowed: tuple[str, ...]) 
     return read_mappings(rows, contract, shadowed)
 
 
-def typed(data: bytes, shapes: Shapes) -> Read | None:
+def typed(data: bytes, shapes: Shapes) -> ReadTransactions | None:
     body = body_of(data)
     return None if body is None else shapes.read(body, marks_of(data), MOST)
 
 
-def content(read: Read) -> Any:
+def content(read: ReadTransactions) -> Any:
     return read.rows, read.cells, read.labels, read.fields, json.loads(msgspec.json.encode(read.values))
 
 

@@ -11,7 +11,7 @@ from screening.errors import Conflict, NotFound
 from screening.infra.audit.log import AuditLog
 from screening.infra.database import Database
 from screening.reports.documents import Document
-from screening.reports.schedules import BadSchedule, Every, Schedules
+from screening.reports.schedules import BadSchedule, ReportInterval, Schedules
 from screening.settings import Settings
 
 
@@ -92,8 +92,8 @@ def test_what_was_missed_is_caught_up_by_one_report_that_leaves_no_day_out(
     assert asked(database)[-1] == ("2026-05-06", "2026-05-06")
 
 
-@pytest.mark.parametrize("every", list(Every))
-def test_periods_follow_one_another_without_a_gap(every: Every) -> None:
+@pytest.mark.parametrize("every", list(ReportInterval))
+def test_periods_follow_one_another_without_a_gap(every: ReportInterval) -> None:
     begin = every.begin(datetime(2023, 12, 28, 13, tzinfo=UTC))
     for _ in range(60):
         after = every.next(begin)

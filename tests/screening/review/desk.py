@@ -1,4 +1,4 @@
-"""Cases for tests, made as the worker makes them but of rows that stand in no ledger."""
+"""Cases for tests, made as the worker makes them but of rows that appear in no ledger."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from screening.infra.database import Database
 from screening.infra.job_queue import now
 from screening.review.cases import Cases
 from screening.review.people import Reviewer
-from screening.review.tables import Act, Case, CaseState, Event
+from screening.review.tables import Case, CaseAct, CaseEvent, CaseState
 from screening.settings import ROOT
 from tests.screening.review.desk import all_cases, database, open_cases, row
 
@@ -105,7 +105,9 @@ def test_ten_who_are_killed_in_the_middle_lose_no_case_and_have_none_twice(kept:
     told = [each.communicate(timeout=60)[0].split() for each in people]
     with kept.read() as session:
         rows = session.execute(select(Case.id, Case.state, Case.assignee, Case.waiting)).all()
-        taken = Counter(session.scalars(select(Event.case_id).where(Event.kind == Act.TAKEN.value)))
+        taken = Counter(
+            session.scalars(select(CaseEvent.case_id).where(CaseEvent.kind == CaseAct.TAKEN.value))
+        )
     assert len(rows) == 300
     for number, state, assignee, waiting in rows:
         assert (state == CaseState.IN_WORK) == (assignee is not None) == (not waiting)
@@ -130,7 +132,7 @@ def test_a_skipped_case_does_not_come_back_to_who_skipped_it(kept: Database) -> 
     other = cases.take_next(MIA)
     assert other is not None
     assert other.id == first.id, "but to somebody else"
-    assert [event.note for event in cases.get(first.id, MIA).events if event.kind == Act.SKIPPED] == [
+    assert [event.note for event in cases.get(first.id, MIA).events if event.kind == CaseAct.SKIPPED] == [
         "I know her"
     ]
 

@@ -22,16 +22,16 @@ from screening.ledger.labels import FEED, Labels, LaterLabel
 from screening.ledger.ledger import Ledger
 from screening.ledger.tables import Label
 from screening.review.cases import Cases
-from screening.review.deciding import Deciding, Decision
+from screening.review.deciding import CaseDecisions, ReviewDecision
 from screening.review.people import Reviewer
-from screening.review.tables import Act, Case, CaseState, Event, Item, Outcome
+from screening.review.tables import Case, CaseAct, CaseEvent, CaseItem, CaseState, ReviewOutcome
 from tests.screening.review.desk import all_cases, database, id_of, open_cases, row
 
 pytestmark = pytest.mark.both_databases
 
 ANA = Reviewer(name="ana")
 MIA = Reviewer(name="mia", sees_all=True, decides=True)
-FRAUD, LEGITIMATE, UNSURE = (Decision(outcome=outcome) for outcome in Outcome)
+FRAUD, LEGITIMATE, UNSURE = (ReviewDecision(outcome=outcome) for outcome in ReviewOutcome)
 
 
 @dataclass
@@ -41,7 +41,7 @@ class Desk:
     kept: Database
     ledger: Ledger
     cases: Cases
-    deciding: Deciding
+    deciding: CaseDecisions
 
     def label(self, number: int) -> tuple[int, str] | None:
         """The later label of a transaction, and its source."""
@@ -64,7 +64,7 @@ def desk_in(folder: Path, url: str) -> Desk:
     kept = database(url)
     ledger = Ledger.open(folder, url)
     cases = Cases(kept)
-    return Desk(kept, ledger, cases, Deciding(cases, ledger.labels))
+    return Desk(kept, ledger, cases, CaseDecisions(cases, ledger.labels))
 
 
 @pytest.fixture
@@ -78,9 +78,11 @@ def test_a_decision_is_the_label_of_all_transactions_of_its_case(desk: Desk) -> 
     open_cases(desk.kept, [row(number, customer="22") for number in (1, 2, 3)])
     (case,) = all_cases(desk.kept)
     told = desk.deciding.decide(
-        [case.id], ANA, Decision(outcome=Outcome.FRAUD, fraud_type=" Card  Testing ", note="so it was")
+        [case.id],
+        ANA,
+        ReviewDecision(outcome=ReviewOutcome.FRAUD, fraud_type=" Card  Testing ", note="so it was"),
     )
-    assert [(each.case, each.act, each.transactions) for each in told] == [(case.id, Act.DECIDED, 3)]
+    assert [(each.case, each.act, each.transactions) for each in told] == [(case.id, CaseAct.DECIDED, 3)]
     assert {desk.label(number) for number in (1, 2, 3)} == {(1, "review")}
     with desk.ledger.tables.read() as session:
         label = session.get(Label, id_of(1))
@@ -110,11 +112,11 @@ def test_later_it_is_corrected_and_both_decisions_stay(desk: Desk) -> None:
     (case,) = all_cases(desk.kept)
     desk.deciding.decide([case.id], ANA, FRAUD)
     with desk.kept.write() as session:
-        session.execute(update(Event).values(at=now() - timedelta(seconds=11)))
+        session.execute(update(CaseEvent).values(at=now() - timedelta(seconds=11)))
     with pytest.raises(Conflict, match="nothing"):
         desk.deciding.undo(ANA)
     (told,) = desk.deciding.decide([case.id], MIA, LEGITIMATE)
-    assert told.act == Act.CORRECTED
+    assert told.act == CaseAct.CORRECTED
     assert desk.label(1) == (0, "review")
     events = [(event.kind, event.by, event.outcome) for event in desk.cases.get(case.id, ANA).events]
     assert events == [("corrected", "mia", "legitimate"), ("decided", "ana", "fraud")]
@@ -247,7 +249,7 @@ def test_whatever_is_done_the_label_is_the_last_word(acts: list[str]) -> None:
             else:
                 if not kept_earlier and shown is not None and shown[1] == FEED:
                     earlier, kept_earlier = shown, True
-                desk.deciding.decide([case.id], ANA, Decision(outcome=Outcome(act)))
+                desk.deciding.decide([case.id], ANA, ReviewDecision(outcome=ReviewOutcome(act)))
                 outcomes.append(act)
                 last_was_a_decision = True
             if outcomes[-1] in ("fraud", "legitimate"):
@@ -258,5 +260,5 @@ def test_whatever_is_done_the_label_is_the_last_word(acts: list[str]) -> None:
         assert desk.label(1) == shown
         with desk.kept.read() as session:
             assert session.scalar(select(Case.untold)) is False
-            assert session.scalar(select(Item.case_id)) == case.id
+            assert session.scalar(select(CaseItem.case_id)) == case.id
         desk.close()

@@ -15,13 +15,13 @@ from sqlalchemy import func, select
 from screening.ledger.ledger import Ledger
 from screening.ledger.tables import FILE
 from screening.review.cases import BY_RISK, Cases
-from screening.review.deciding import Deciding, Decision
+from screening.review.deciding import CaseDecisions, ReviewDecision
 from screening.review.flagged import rows_of
 from screening.review.listing import standing
 from screening.review.missed import Missed, missed
 from screening.review.opening import Opener
 from screening.review.people import Reviewer
-from screening.review.tables import Case, Outcome
+from screening.review.tables import Case, ReviewOutcome
 from tests.screening.ledger.ledger_rows import table
 from tests.screening.review.desk import database
 from tests.screening.review.test_deciding import Desk
@@ -35,7 +35,7 @@ def desk(tmp_path: Path, database_url: str) -> Iterator[Desk]:
     kept = database(database_url)
     ledger = Ledger.open(tmp_path, database_url)
     cases = Cases(kept)
-    made = Desk(kept, ledger, cases, Deciding(cases, ledger.labels))
+    made = Desk(kept, ledger, cases, CaseDecisions(cases, ledger.labels))
     yield made
     made.close()
 
@@ -91,8 +91,8 @@ def test_those_that_are_drawn_stand_among_the_others_and_count_as_no_flags(desk:
     assert (before.sampled, before.decided, before.estimate, before.interval) == (len(places), 0, None, None)
     with desk.kept.read() as session:
         drawn = list(session.scalars(select(Case.id).where(Case.sampled).order_by(Case.id).limit(100)))
-    desk.deciding.decide(drawn[:4], MIA, Decision(outcome=Outcome.FRAUD))
-    desk.deciding.decide(drawn[4:], MIA, Decision(outcome=Outcome.LEGITIMATE))
+    desk.deciding.decide(drawn[:4], MIA, ReviewDecision(outcome=ReviewOutcome.FRAUD))
+    desk.deciding.decide(drawn[4:], MIA, ReviewDecision(outcome=ReviewOutcome.LEGITIMATE))
     (after,) = missed(desk.kept, desk.ledger.questions, datetime.now(UTC) - timedelta(days=1))
     assert (after.decided, after.fraud, after.unflagged) == (100, 4, COUNT - COUNT // 100)
     work = standing(

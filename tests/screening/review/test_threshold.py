@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from screening.ledger.filters import Filter
+from screening.ledger.filters import DecisionFilter
 from screening.ledger.ledger import Ledger
 from screening.ledger.tables import API, FILE
-from screening.review.threshold import BINS, Days, Prices, advice_of, advise
+from screening.review.threshold import BINS, Days, ReviewPrices, advice_of, advise
 from tests.screening.ledger.ledger_rows import DECIDED, table
 
 COUNT = 3_000
@@ -41,12 +41,17 @@ def rows() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize(
-    "prices", [Prices(), Prices(review=2.5, stopped=40, lost=0.6, fee=15), Prices(review=0, stopped=0)]
+    "prices",
+    [
+        ReviewPrices(),
+        ReviewPrices(review=2.5, stopped=40, lost=0.6, fee=15),
+        ReviewPrices(review=0, stopped=0),
+    ],
 )
-def test_each_threshold_costs_what_its_rows_cost_one_by_one(ledger: Ledger, prices: Prices) -> None:
+def test_each_threshold_costs_what_its_rows_cost_one_by_one(ledger: Ledger, prices: ReviewPrices) -> None:
     probability, amount, seconds = rows()
     ledger.segments.add("a" * 32, FILE, table(COUNT, probability=probability, amount=amount, seconds=seconds))
-    (advice,) = advise(ledger.questions, Filter(detector="payments"), prices)
+    (advice,) = advise(ledger.questions, DecisionFilter(detector="payments"), prices)
     assert (advice.rows, len(advice.costs)) == (COUNT, BINS)
     assert advice.days == pytest.approx(DAYS)
     chance = probability.astype(float)
@@ -68,10 +73,10 @@ def test_days_are_the_transactions_own_where_most_came_in_files_and_of_decisions
     ledger: Ledger,
 ) -> None:
     probability, _, seconds = rows()
-    chosen = Filter(detector="payments")
+    chosen = DecisionFilter(detector="payments")
 
     def days(by: Days | None = None) -> tuple[Days, float, int]:
-        (advice,) = advise(ledger.questions, chosen, Prices(), by)
+        (advice,) = advise(ledger.questions, chosen, ReviewPrices(), by)
         assert advice.at(0.5).per_day == pytest.approx(advice.at(0.5).reviews / advice.days)
         return advice.by, round(advice.days, 6), advice.from_files
 
@@ -86,7 +91,7 @@ def test_days_are_the_transactions_own_where_most_came_in_files_and_of_decisions
 
 def test_a_file_without_times_has_the_days_of_its_decision(ledger: Ledger) -> None:
     ledger.segments.add("a" * 32, FILE, table(COUNT))
-    (advice,) = advise(ledger.questions, Filter(detector="payments"), Prices())
+    (advice,) = advise(ledger.questions, DecisionFilter(detector="payments"), ReviewPrices())
     assert (advice.by, advice.days, advice.from_files) == (Days.DECIDED, 1, 0)
 
 
@@ -127,7 +132,7 @@ def test_the_capacity_is_kept_to_whatever_it_costs(bins: list[tuple[int, int]], 
         }
         for place, count in bins
     ]
-    advice = advice_of(given_rows, None, Prices(review=0.01, stopped=0, capacity=capacity))
+    advice = advice_of(given_rows, None, ReviewPrices(review=0.01, stopped=0, capacity=capacity))
     fits = [cost for cost in advice.costs if cost.per_day <= capacity]
     if advice.best is None:
         assert fits == []
@@ -140,5 +145,5 @@ def test_from_where_on_stopping_is_cheaper_than_looking() -> None:
     row: dict[str, Any] = {"bin": 5, "rows": 1, "frauds": 0.1, "loss": 1.0, "spread": 0.0}
     row |= {"first": MOMENT, "last": MOMENT, "decided_first": MOMENT, "decided_last": MOMENT}
     row["dated_in_files"] = 0
-    assert advice_of([row], None, Prices(review=5, stopped=50)).block == pytest.approx(0.9)
-    assert advice_of([row], None, Prices(review=5, stopped=5)).block is None
+    assert advice_of([row], None, ReviewPrices(review=5, stopped=50)).block == pytest.approx(0.9)
+    assert advice_of([row], None, ReviewPrices(review=5, stopped=5)).block is None

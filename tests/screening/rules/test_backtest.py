@@ -11,12 +11,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from screening.ledger.filters import Filter
+from screening.ledger.filters import DecisionFilter
 from screening.ledger.identity import TransactionId
 from screening.ledger.labels import LaterLabel
 from screening.ledger.ledger import Ledger
 from screening.ledger.tables import FILE
-from screening.rules.backtest import AT_ONCE, Tried, backtest, counterexamples
+from screening.rules.backtest import AT_ONCE, TriedRule, backtest, counterexamples
 from screening.rules.facts import COMMON, amount_of, clock
 from screening.rules.hits import hits
 from screening.rules.language.closure import compiled
@@ -84,12 +84,12 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> Ledger:
     return made
 
 
-def tried(text: str, effect: Effect, detector: str | None = None) -> Tried:
-    return Tried(name=text, condition=parse(text, VOCABULARY), effect=effect, detector=detector)
+def tried(text: str, effect: Effect, detector: str | None = None) -> TriedRule:
+    return TriedRule(name=text, condition=parse(text, VOCABULARY), effect=effect, detector=detector)
 
 
 def rows_of(ledger: Ledger) -> list[dict[str, Any]]:
-    found = ledger.questions.ask("SELECT * FROM chosen", Filter(), facts=["n:age"]).rows
+    found = ledger.questions.ask("SELECT * FROM chosen", DecisionFilter(), facts=["n:age"]).rows
     for row in found:
         moment = row["event_time"].replace(tzinfo=UTC)
         row["units"] = row["amount"]
@@ -102,7 +102,7 @@ def rows_of(ledger: Ledger) -> list[dict[str, Any]]:
 def test_a_backtest_counts_what_each_rule_says_of_each_row(ledger: Ledger, detector: str | None) -> None:
     rules = [tried(text, effect, detector) for text, effect in RULES]
     found = backtest(
-        rules, ENTRIES, ledger.questions, chosen=Filter(), now=NOW, delay=DELAY, flagging=["held"]
+        rules, ENTRIES, ledger.questions, chosen=DecisionFilter(), now=NOW, delay=DELAY, flagging=["held"]
     )
     every = rows_of(ledger)
     for rule, outcome in zip(rules, found, strict=True):
@@ -156,7 +156,7 @@ def test_counterexamples_are_legitimate_rows_that_it_fulfils(ledger: Ledger) -> 
         row for row in rows_of(ledger) if row["detector"] == "payments" and row["known"] == 0 and answer(row)
     ]
     wanted.sort(key=lambda row: (-row["units"], row["origin"], row["number"]))
-    found = counterexamples(rule, ENTRIES, ledger.questions, chosen=Filter())
+    found = counterexamples(rule, ENTRIES, ledger.questions, chosen=DecisionFilter())
     assert [each.id for each in found] == [
         str(TransactionId(row["origin"], row["number"])) for row in wanted[:25]
     ]
@@ -164,7 +164,7 @@ def test_counterexamples_are_legitimate_rows_that_it_fulfils(ledger: Ledger) -> 
 
 def test_more_rules_than_bits_are_asked_in_several_passes(ledger: Ledger) -> None:
     rules = [tried(f"amount > {number}", Effect.FLAG) for number in range(AT_ONCE + 3)]
-    found = backtest(rules, {}, ledger.questions, chosen=Filter(), now=NOW)
+    found = backtest(rules, {}, ledger.questions, chosen=DecisionFilter(), now=NOW)
     assert [outcome.rule for outcome in found] == rules
     counts = [outcome.fired.rows for outcome in found]
     assert counts == sorted(counts, reverse=True)
@@ -173,12 +173,14 @@ def test_more_rules_than_bits_are_asked_in_several_passes(ledger: Ledger) -> Non
 
 def test_an_empty_ledger_has_outcomes_of_nothing(tmp_path: Path) -> None:
     empty = Ledger.open(tmp_path, "sqlite:///unused")
-    (found,) = backtest([tried("amount > 5", Effect.FLAG)], {}, empty.questions, chosen=Filter(), now=NOW)
+    (found,) = backtest(
+        [tried("amount > 5", Effect.FLAG)], {}, empty.questions, chosen=DecisionFilter(), now=NOW
+    )
     assert (found.rows, found.fired.rows, found.precision.share) == (0, 0, None)
 
 
 def test_hits_are_those_of_the_ledger(ledger: Ledger) -> None:
-    active, shadow = hits(ledger.questions, Filter())
+    active, shadow = hits(ledger.questions, DecisionFilter())
     held = [row for row in rows_of(ledger) if row["rules"]]
     assert active["held"].rows == len(held)
     assert active["held"].precision.hits == sum(row["known"] == 1 for row in held)

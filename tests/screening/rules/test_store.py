@@ -18,8 +18,8 @@ from screening.rules.language.problems import BadRule
 from screening.rules.language.tree import Missing
 from screening.rules.lists import RuleLists, entries_of
 from screening.rules.rules_file import RulesFile, read, shipped, written
-from screening.rules.store import Draft, RuleStore
-from screening.rules.tables import Clock, RuleState
+from screening.rules.store import RuleDraft, RuleStore
+from screening.rules.tables import RuleClock, RuleState
 from screening.settings import Settings
 from screening.transactions.schema import normalise
 
@@ -57,9 +57,9 @@ def lists(database: Database) -> RuleLists:
 
 
 def test_each_change_of_a_rule_is_a_version(rules: RuleStore) -> None:
-    made = rules.add(Draft(name=" Large  amount ", condition="amount > 1000"), "ana")
+    made = rules.add(RuleDraft(name=" Large  amount ", condition="amount > 1000"), "ana")
     assert (made.name, made.state, made.owner, made.version) == ("Large amount", "draft", "ana", 1)
-    rules.change(made.id, Draft(name="Large amount", condition="amount > 2000", effect="raise"), "mia")
+    rules.change(made.id, RuleDraft(name="Large amount", condition="amount > 2000", effect="raise"), "mia")
     rules.set_state(made.id, RuleState.SHADOW, "mia")
     told = [
         (each.version, each.condition, each.effect, each.state, each.changed_by)
@@ -73,11 +73,11 @@ def test_each_change_of_a_rule_is_a_version(rules: RuleStore) -> None:
     with pytest.raises(Conflict, match="is shadow already"):
         rules.set_state(made.id, RuleState.SHADOW, "mia")
     with pytest.raises(Conflict, match="a manager's to change"):
-        rules.change(made.id, Draft(name="Large amount", condition="amount > 3"), "ana", decides=False)
+        rules.change(made.id, RuleDraft(name="Large amount", condition="amount > 3"), "ana", decides=False)
     with pytest.raises(Conflict, match="mia has changed this rule"):
-        rules.change(made.id, Draft(name="Large amount", condition="amount > 3"), "mia", seen=1)
+        rules.change(made.id, RuleDraft(name="Large amount", condition="amount > 3"), "mia", seen=1)
     with pytest.raises(Conflict, match="There is a rule Large amount already"):
-        rules.add(Draft(name="LARGE AMOUNT", condition="amount > 1"), "ana")
+        rules.add(RuleDraft(name="LARGE AMOUNT", condition="amount > 1"), "ana")
     with pytest.raises(NotFound, match="Did you mean Large amount"):
         rules.named("Lagre amount")
 
@@ -85,16 +85,16 @@ def test_each_change_of_a_rule_is_a_version(rules: RuleStore) -> None:
 @pytest.mark.parametrize(
     ("draft", "said"),
     [
-        (Draft(name="", condition="amount > 1"), "The rule has no name"),
-        (Draft(name="<b>", condition="amount > 1"), "can't be the name"),
-        (Draft(name="a", condition="amount > 1", effect="block"), "is no effect"),
-        (Draft(name="a", condition="amount > 1", detector="paymnets"), "Did you mean payments"),
-        (Draft(name="a", condition="V14 < 1"), "nothing that is known of every detector's"),
-        (Draft(name="a", condition="V41 < 1", detector="card"), "Did you mean V14"),
-        (Draft(name="a", condition='fraud_type == "x"'), "nothing that is known"),
-        (Draft(name="a", condition=f'card == "{NUMBER}"'), "may be a card number"),
+        (RuleDraft(name="", condition="amount > 1"), "The rule has no name"),
+        (RuleDraft(name="<b>", condition="amount > 1"), "can't be the name"),
+        (RuleDraft(name="a", condition="amount > 1", effect="block"), "is no effect"),
+        (RuleDraft(name="a", condition="amount > 1", detector="paymnets"), "Did you mean payments"),
+        (RuleDraft(name="a", condition="V14 < 1"), "nothing that is known of every detector's"),
+        (RuleDraft(name="a", condition="V41 < 1", detector="card"), "Did you mean V14"),
+        (RuleDraft(name="a", condition='fraud_type == "x"'), "nothing that is known"),
+        (RuleDraft(name="a", condition=f'card == "{NUMBER}"'), "may be a card number"),
         (
-            Draft(
+            RuleDraft(
                 name="a",
                 condition="amount > 1",
                 note=f"as {NUMBER[:4]} {NUMBER[4:8]} {NUMBER[8:12]} {NUMBER[12:]}",
@@ -104,7 +104,7 @@ def test_each_change_of_a_rule_is_a_version(rules: RuleStore) -> None:
     ],
 )
 def test_what_can_not_be_a_rule_is_refused_and_nothing_is_kept(
-    rules: RuleStore, draft: Draft, said: str
+    rules: RuleStore, draft: RuleDraft, said: str
 ) -> None:
     with pytest.raises(BadRule) as refused:
         rules.add(draft, "ana")
@@ -116,11 +116,11 @@ def test_what_can_not_be_a_rule_is_refused_and_nothing_is_kept(
 def test_a_change_is_noticed_by_its_clock(rules: RuleStore, lists: RuleLists, database: Database) -> None:
     def clock() -> int:
         with database.read() as session:
-            found = session.get(Clock, 1)
+            found = session.get(RuleClock, 1)
             return 0 if found is None else found.version
 
     seen = [clock()]
-    rules.add(Draft(name="a", condition="amount > 1"), "ana")
+    rules.add(RuleDraft(name="a", condition="amount > 1"), "ana")
     seen.append(clock())
     lists.make("bad", "device", "block", "", "ana")
     seen.append(clock())
@@ -140,7 +140,7 @@ def test_a_card_in_a_list_is_kept_as_its_token_alone(
     assert TOKEN.fullmatch(token)
     assert entries_of(database, ["blocked_cards"]) == {"blocked_cards": {token, "77-a"}}
     assert lists.add("blocked_cards", [token, NUMBER], "ana").new == 0
-    rules.add(Draft(name="b", condition="card in list blocked_cards"), "ana")
+    rules.add(RuleDraft(name="b", condition="card in list blocked_cards"), "ana")
     database.engine.dispose()
     for file in tmp_path.glob("screening.sqlite3*"):
         assert NUMBER.encode() not in file.read_bytes()
@@ -151,7 +151,7 @@ def test_a_card_in_a_list_is_kept_as_its_token_alone(
 
 def test_a_list_that_a_rule_looks_into_stays(rules: RuleStore, lists: RuleLists) -> None:
     lists.make("bad", "device", "block", "", "ana")
-    made = rules.add(Draft(name="Bad device", condition="device in list bad"), "ana")
+    made = rules.add(RuleDraft(name="Bad device", condition="device in list bad"), "ana")
     with pytest.raises(Conflict, match="Bad device looks into bad"):
         lists.drop("bad", rules)
     rules.set_state(made.id, RuleState.OFF, "mia")
@@ -174,17 +174,18 @@ def test_entries_are_refused_by_their_place_and_none_is_kept(lists: RuleLists) -
 def test_a_file_is_written_as_it_is_read(rules: RuleStore, lists: RuleLists) -> None:
     lists.make("bad", "device", "block", 'a "quoted" note', "ana")
     rules.add(
-        Draft(
+        RuleDraft(
             name="One", condition='device in list bad\n  and country != "DE"', fraud_type="x y", note="é\\n"
         ),
         "ana",
     )
     rules.add(
-        Draft(name="Other", condition="amount > 5", detector="card", effect="silence", owner="team"), "ana"
+        RuleDraft(name="Other", condition="amount > 5", detector="card", effect="silence", owner="team"),
+        "ana",
     )
     found = read(written(rules.all(), [each for each, _ in lists.all()]))
     assert [one.draft for one in found.rules] == [
-        Draft(
+        RuleDraft(
             name=rule.name,
             condition=rule.condition,
             effect=rule.effect,

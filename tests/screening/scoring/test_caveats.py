@@ -7,7 +7,7 @@ import pytest
 
 from screening.detectors.detector import Detector
 from screening.detectors.registry import Detectors
-from screening.detectors.vectorizer import NOTHING, Seen
+from screening.detectors.vectorizer import NOTHING, History
 from screening.features import Past, PastIndex
 from screening.scoring import caveats
 from screening.scoring.caveats import NO_PAST, remarks
@@ -37,7 +37,7 @@ def test_who_was_seen_is_known(payments: Detector, indexed: bool) -> None:
     )
     past = Past(given.values[:1], np.array([-1], np.int8))
     assert payments.vectorizer.definition is not None
-    seen = Seen(past=PastIndex(payments.vectorizer.definition, past) if indexed else past)
+    seen = History(past=PastIndex(payments.vectorizer.definition, past) if indexed else past)
     assert list(map(list, remarks(payments, given, seen))) == [[], [], [NO_PAST]]
 
 

@@ -15,7 +15,7 @@ from screening.columns.display_names import display_names
 from screening.detectors.detector import Detector
 from screening.detectors.registry import Detectors
 from screening.features.definitions.feature import Shape
-from screening.scoring.reason_words import Said, Sentences, two_decimals
+from screening.scoring.reason_words import FeatureValue, Sentences, two_decimals
 from screening.settings import Settings
 from screening.transactions.schema import ColumnContract, Role
 from tests.shared import share_compiled
@@ -40,7 +40,7 @@ def said_of(detector: Detector, key: tuple[str, ...], value: float, **more: Any)
     place = next(at for at, one in enumerate(definition.features) if one.key == key)
     low, high = detector.typical[detector.vectorizer.inputs[place]]
     given: dict[str, Any] = {"low": low, "high": high, "amount": None, **more}
-    return Sentences(definition).of(Said(definition.features[place], value, **given))
+    return Sentences(definition).of(FeatureValue(definition.features[place], value, **given))
 
 
 def test_an_amount_is_beside_this_customers_own(shipped: dict[str, Detector]) -> None:
@@ -111,7 +111,7 @@ def test_no_sentence_has_a_range_with_equal_ends_or_a_name_from_the_file(
     if feature.shape is Shape.COUNT:
         value, ends = abs(value) / 3, (abs(ends[0]) / 3, abs(ends[1]) / 3)
     low, high = min(ends), min(ends) if same else max(ends)
-    said = Said(feature, 1.0 if feature.shape is Shape.FLAG else value, low, high, amount)
+    said = FeatureValue(feature, 1.0 if feature.shape is Shape.FLAG else value, low, high, amount)
     if said.inside:
         return
     text = Sentences(definition).of(said)

@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 
 from screening.detectors.detector import Detector
 from screening.detectors.registry import Detectors
-from screening.detectors.states import Standing, State
-from screening.detectors.vectorizer import NOTHING, Inputs, Seen, Vectorizer
+from screening.detectors.states import DetectorStanding, DetectorState
+from screening.detectors.vectorizer import NOTHING, History, Inputs, Vectorizer
 from screening.errors import BadFile, BadTransaction
 from screening.features import Past, PastIndex
 from screening.features.computation import engine
-from screening.intake import Answers, Kind
+from screening.intake import Answers, FileKind
 from screening.scoring.caveats import NO_PAST, remarks
 from screening.scoring.reason_codes import explain
 from screening.scoring.score import own_probabilities, score
@@ -31,8 +31,8 @@ from screening.transactions.json_records import from_mappings
 from screening.transactions.schema import CARD, Transactions
 from screening.uploads.line.order import ScreeningOrder
 from screening.uploads.line.screen import screen
-from screening.uploads.results import Outcome
-from screening.uploads.upload_folder import Folder
+from screening.uploads.results import ScreeningOutcome
+from screening.uploads.upload_folder import UploadFolder
 from tests.artifact_factory import random_rows
 from utils import get_probabilities
 
@@ -78,18 +78,18 @@ class Only:
     def in_place_of(self, detector: Detector) -> tuple[Detector, str]:
         return detector, ""
 
-    def standing(self, _name: str) -> Standing:
-        return Standing(State.APPROVED)
+    def standing(self, _name: str) -> DetectorStanding:
+        return DetectorStanding(DetectorState.APPROVED)
 
 
-def screened(folder: Path, detector: Detector, text: str, **more: Any) -> Outcome:
+def screened(folder: Path, detector: Detector, text: str, **more: Any) -> ScreeningOutcome:
     """What a screening leaves of a file."""
-    made = Folder(folder, "one")
+    made = UploadFolder(folder, "one")
     made.create()
     made.input.write_text(text, encoding="utf-8")
     made.complete()
-    screen(made, Kind.CSV, Only(detector), ScreeningOrder(limits=always(0.5), **more))  # type: ignore[arg-type]
-    return Outcome(made, 0.5)
+    screen(made, FileKind.CSV, Only(detector), ScreeningOrder(limits=always(0.5), **more))  # type: ignore[arg-type]
+    return ScreeningOutcome(made, 0.5)
 
 
 def csv_of(rows: list[dict[str, Any]]) -> str:
@@ -131,7 +131,7 @@ def test_one_by_one_together_and_as_a_file_rows_that_look_back_get_the_same(
     rows = mappings(now)
     given_ = from_mappings(rows, payments.contract)
     past = Past(before, np.full(len(before), -1, np.int8))
-    together = score(given_, payments, Seen(past=past), threshold=0.5)
+    together = score(given_, payments, History(past=past), threshold=0.5)
 
     class Remembered:
         told = "of all users' files"
@@ -142,13 +142,15 @@ def test_one_by_one_together_and_as_a_file_rows_that_look_back_get_the_same(
     # a few payments of cents would be asked about
     said = Answers(unit="whole")
     file = screened(next(fresh), payments, csv_of(rows), context=lambda _detector: Remembered(), answers=said)
-    np.testing.assert_array_equal(together.probabilities, get_probabilities(rows, payments, Seen(past=past)))
+    np.testing.assert_array_equal(
+        together.probabilities, get_probabilities(rows, payments, History(past=past))
+    )
     np.testing.assert_array_equal(file.probability, together.probabilities)
     for row in np.flatnonzero(together.flagged).tolist():
         assert file.reasons[row] == [reason.text for reason in together.reasons[row]]
     for place in range(len(rows)):  # the others lie before it: as earlier rows they count as in one batch
         others = np.concatenate([before, np.delete(given_.values, place, axis=0)])
-        seen = Seen(past=Past(others, np.full(len(others), -1, np.int8)))
+        seen = History(past=Past(others, np.full(len(others), -1, np.int8)))
         itself = Transactions(given_.columns, given_.values[place : place + 1])
         alone = score(itself, payments, seen, threshold=0.5)
         np.testing.assert_allclose(alone.probabilities[0], together.probabilities[place], atol=1e-6)
@@ -156,7 +158,7 @@ def test_one_by_one_together_and_as_a_file_rows_that_look_back_get_the_same(
 
 def test_every_part_is_what_its_own_room_gives(payments: Detector) -> None:
     rows = from_mappings(mappings([(0, 1, 1, 10.0), (60, 1, 1, 900.0), (90, 2, 2, 1e6)]), payments.contract)
-    seen = Seen(past=Past(rows.values[:1], np.array([-1], np.int8)))
+    seen = History(past=Past(rows.values[:1], np.array([-1], np.int8)))
     found = score(rows, payments, seen, threshold=0.5)
     assert found.flagged.tolist() == [False, True, True]
     assert not found.reasons[0]
@@ -173,7 +175,7 @@ def test_a_flagged_row_that_looks_back_has_its_features_made_once_and_its_past_s
     definition = payments.vectorizer.definition
     assert definition is not None
     past = Past(rows.values, np.array([-1], np.int8))
-    seen = Seen(past=PastIndex(definition, past) if indexed else past)
+    seen = History(past=PastIndex(definition, past) if indexed else past)
     made: list[int] = []
     sheets, begin = engine.sheets, PastIndex.__init__
     ordered: list[int] = []

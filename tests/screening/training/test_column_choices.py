@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from screening.errors import BadFile, Conflict
-from screening.intake import Kind
+from screening.intake import FileKind
 from screening.training.column_choices import (
     KINDS,
     BadColumns,
-    Choice,
+    ColumnChoice,
     check_columns,
     check_name,
     consequences,
@@ -29,18 +29,18 @@ COLUMNS = (
     Column("items", Role.NUMBER, optional=True),
     Column("fraud", Role.LABEL),
 )
-CHOICES = [Choice(column, "guessed") for column in COLUMNS]
+CHOICES = [ColumnChoice(column, "guessed") for column in COLUMNS]
 
 
-def roles(choices: list[Choice]) -> dict[str, Role]:
+def roles(choices: list[ColumnChoice]) -> dict[str, Role]:
     return {choice.column.name: choice.column.role for choice in choices}
 
 
 def test_what_follows_from_the_roles_is_said() -> None:
     columns = [
-        Choice(Column("amount", Role.AMOUNT)),
-        Choice(Column("channel", Role.CATEGORY, CellKind.TEXT)),
-        Choice(Column("zip", Role.IGNORE, CellKind.TEXT), "every cell says the same"),
+        ColumnChoice(Column("amount", Role.AMOUNT)),
+        ColumnChoice(Column("channel", Role.CATEGORY, CellKind.TEXT)),
+        ColumnChoice(Column("zip", Role.IGNORE, CellKind.TEXT), "every cell says the same"),
     ]
     said = " ".join(consequences(columns))
     assert "drawn at random" in said
@@ -49,8 +49,8 @@ def test_what_follows_from_the_roles_is_said() -> None:
     assert "amounts caught" not in said
     whole = [
         *columns[:2],
-        Choice(Column("when", Role.TIME)),
-        Choice(Column("card", Role.ENTITY, CellKind.TEXT)),
+        ColumnChoice(Column("when", Role.TIME)),
+        ColumnChoice(Column("card", Role.ENTITY, CellKind.TEXT)),
     ]
     assert consequences(whole) == []
 
@@ -58,7 +58,7 @@ def test_what_follows_from_the_roles_is_said() -> None:
 def test_a_file_is_described_with_reasons_and_a_few_of_its_values(tmp_path: Path) -> None:
     file = tmp_path / "a.csv"
     file.write_text("Amount,Shop,Fraud\n" + "".join(f"{n}.5,shop {n % 4},{n % 2}\n" for n in range(200)))
-    choices = guessed(file, Kind.CSV, " fraud ")
+    choices = guessed(file, FileKind.CSV, " fraud ")
     assert roles(choices)["Fraud"] is Role.LABEL
     assert all(choice.reason for choice in choices)
     assert choices[0].examples == ("0.5", "1.5", "2.5")
@@ -75,23 +75,23 @@ def test_a_label_says_yes_or_no_and_what_it_says_instead_is_shown(
     both = words.split(",")
     file.write_text("amount,fraud\n" + "".join(f"{n}.5,{both[n % 2]}\n" for n in range(100)))
     if good:
-        assert roles(guessed(file, Kind.CSV, "fraud"))["fraud"] is Role.LABEL
+        assert roles(guessed(file, FileKind.CSV, "fraud"))["fraud"] is Role.LABEL
     else:
         with pytest.raises(BadFile, match="“A”"):
-            guessed(file, Kind.CSV, "fraud")
+            guessed(file, FileKind.CSV, "fraud")
 
 
 def test_a_column_without_a_name_plays_no_part(tmp_path: Path) -> None:
     file = tmp_path / "a.csv"
     file.write_text(",amount,fraud\n" + "".join(f"{n},{n % 9}.5,{n % 2}\n" for n in range(100)))
-    assert roles(guessed(file, Kind.CSV, "fraud"))[""] is Role.IGNORE
+    assert roles(guessed(file, FileKind.CSV, "fraud"))[""] is Role.IGNORE
 
 
 def test_a_file_of_more_columns_than_can_be_learned_from_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "wide.csv"
     file.write_text(",".join(f"c{n}" for n in range(1001)) + "\n" + "1," * 1000 + "1\n")
     with pytest.raises(BadFile, match="1,001 columns"):
-        guessed(file, Kind.CSV, "c1")
+        guessed(file, FileKind.CSV, "c1")
 
 
 def test_a_column_is_named_in_any_case_but_never_guessed_between_two() -> None:
@@ -115,7 +115,7 @@ def test_a_role_that_only_one_column_has_moves_to_the_one_that_is_named() -> Non
 
 
 def test_the_first_time_stays_as_a_moment_when_another_becomes_the_time() -> None:
-    choices = [*CHOICES, Choice(Column("signup", Role.MOMENT, CellKind.TIME))]
+    choices = [*CHOICES, ColumnChoice(Column("signup", Role.MOMENT, CellKind.TIME))]
     after = overruled(choices, {"signup": Role.TIME})
     assert roles(after)["when"] is Role.MOMENT
 
@@ -149,8 +149,8 @@ def test_a_kind_that_doesnt_go_with_its_role_is_refused() -> None:
 
 
 def test_choices_survive_being_kept_and_make_a_contract() -> None:
-    choices = [Choice(column, "why", ("1", "2")) for column in COLUMNS]
-    assert [Choice.from_dict(choice.as_dict()) for choice in choices] == choices
+    choices = [ColumnChoice(column, "why", ("1", "2")) for column in COLUMNS]
+    assert [ColumnChoice.from_dict(choice.as_dict()) for choice in choices] == choices
     contract = ColumnContract.of([choice.column for choice in choices])
     assert (contract.label, contract.time, contract.optional) == ("fraud", "when", ("items",))
 
@@ -171,7 +171,7 @@ def test_a_name_that_is_taken_is_refused() -> None:
 def test_values_that_look_like_card_numbers_arent_shown(tmp_path: Path) -> None:
     file = tmp_path / "a.csv"
     file.write_text("device,fraud\n4111111111111111,0\nx,1\ny,1\n")
-    assert "4111" not in str([choice.as_dict() for choice in guessed(file, Kind.CSV, "fraud")])
+    assert "4111" not in str([choice.as_dict() for choice in guessed(file, FileKind.CSV, "fraud")])
 
 
 @pytest.mark.security(25)
@@ -179,5 +179,5 @@ def test_a_column_of_card_numbers_is_refused_before_anything_is_chosen(tmp_path:
     file = tmp_path / "a.csv"
     file.write_text("pan,fraud\n4111111111111111,0\n4111111111111111,1\n")
     with pytest.raises(BadFile, match="Column pan holds payment card numbers") as error:
-        guessed(file, Kind.CSV, "fraud")
+        guessed(file, FileKind.CSV, "fraud")
     assert "4111" not in str(error.value.as_dict())

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model.data.labelled_table import Table, read_table
-from model.data.order import Order
+from model.data.labelled_table import LabelledTable, read_table
+from model.data.order import TrainingOrder
 from screening.columns.arrangement import arrange
 from screening.errors import BadFile
-from screening.intake import Kind
-from screening.training.column_choices import Choice, consequences, guessed, overruled
+from screening.intake import FileKind
+from screening.training.column_choices import ColumnChoice, consequences, guessed, overruled
 from screening.training.composed_choices import made_of, put_together, taken_apart
 from screening.transactions.composition import Composition
 from screening.transactions.schema import ColumnContract, Role
@@ -35,12 +35,12 @@ def labelled(tmp_path: Path, names: str, *formats: str) -> Path:
     return file
 
 
-def table(file: Path, choices: list[Choice]) -> Table:
+def table(file: Path, choices: list[ColumnChoice]) -> LabelledTable:
     columns = tuple(choice.column for choice in choices)
-    kept = [Choice.from_dict(choice.as_dict()).column for choice in choices]
+    kept = [ColumnChoice.from_dict(choice.as_dict()).column for choice in choices]
     assert tuple(kept) == columns
     return read_table(
-        Order(file=file, out=file, name="x", filename="labelled.csv", label="fraud", columns=columns)
+        TrainingOrder(file=file, out=file, name="x", filename="labelled.csv", label="fraud", columns=columns)
     )
 
 
@@ -54,7 +54,7 @@ def table(file: Path, choices: list[Choice]) -> Table:
 )
 def test_parts_are_learned_from_as_one(tmp_path: Path, names: str, formats: tuple[str, ...]) -> None:
     file = labelled(tmp_path, names, *formats)
-    choices = guessed(file, Kind.CSV, "fraud")
+    choices = guessed(file, FileKind.CSV, "fraud")
     made = {choice.column.role: choice.column for choice in choices if choice.column.made is not None}
     assert made[Role.TIME].name == names.replace(",", " & ")
     assert made[Role.AMOUNT].name == "Debit & Credit"
@@ -75,7 +75,7 @@ def test_a_column_that_is_left_apart_at_the_training_is_left_apart_when_files_ar
     tmp_path: Path,
 ) -> None:
     file = labelled(tmp_path, "Date,Time", "%Y-%m-%d", "%H:%M:%S")
-    choices = guessed(file, Kind.CSV, "fraud")
+    choices = guessed(file, FileKind.CSV, "fraud")
     alone = overruled(choices, {"Date": Role.TIME, "Debit & Credit": Role.IGNORE, "Debit": Role.AMOUNT})
     contract = ColumnContract.of([choice.column for choice in alone])
     assert contract.composed == ()
@@ -88,7 +88,7 @@ def test_a_column_that_is_left_apart_at_the_training_is_left_apart_when_files_ar
 def test_what_is_said_to_be_made_of_columns_is(tmp_path: Path) -> None:
     file = labelled(tmp_path, "a,b", "%Y-%m-%d", "%H:%M:%S")
     choices = put_together(
-        guessed(file, Kind.CSV, "fraud"), {"time": Composition.of({"date": "A", "time": "b"})}
+        guessed(file, FileKind.CSV, "fraud"), {"time": Composition.of({"date": "A", "time": "b"})}
     )
     (time,) = [choice.column for choice in choices if choice.column.role is Role.TIME]
     assert time.name == "a & b"
@@ -99,7 +99,7 @@ def test_what_is_said_to_be_made_of_columns_is(tmp_path: Path) -> None:
 
 def test_what_is_put_together_anew_frees_the_parts_of_before(tmp_path: Path) -> None:
     file = labelled(tmp_path, "Date,Time", "%Y-%m-%d", "%H:%M:%S")
-    before = guessed(file, Kind.CSV, "fraud")
+    before = guessed(file, FileKind.CSV, "fraud")
     turned = Composition.of({"debit": "Credit", "credit": "Debit"})
     after = put_together(before, {"amount": turned})
     assert made_of(after, Role.AMOUNT) == turned
@@ -110,7 +110,7 @@ def test_what_is_put_together_anew_frees_the_parts_of_before(tmp_path: Path) -> 
 
 def test_what_is_taken_apart_is_ignored_until_it_is_said_to_be_something(tmp_path: Path) -> None:
     file = labelled(tmp_path, "Date,Time", "%Y-%m-%d", "%H:%M:%S")
-    apart = taken_apart(guessed(file, Kind.CSV, "fraud"), Role.AMOUNT)
+    apart = taken_apart(guessed(file, FileKind.CSV, "fraud"), Role.AMOUNT)
     assert made_of(apart, Role.AMOUNT) is None
     assert "No column is the amount: amounts caught and missed can't be told." in consequences(apart)
     (left,) = [words for words in consequences(apart) if words.startswith("Not learned from")]

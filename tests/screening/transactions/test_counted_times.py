@@ -11,20 +11,20 @@ import pytest
 
 from screening.errors import BadTransaction
 from screening.features import Definition, define
-from screening.intake import Kind, look_over, open_transactions, settled
+from screening.intake import FileKind, look_over, open_transactions, settled
 from screening.transactions.json_records import from_frame, from_mapping, from_mappings
 from screening.transactions.schema import CellKind, Column, ColumnContract, Role
-from screening.transactions.times import Since
+from screening.transactions.times import StartUnit
 
 
-def contract(since: Since | None) -> ColumnContract:
+def contract(since: StartUnit | None) -> ColumnContract:
     return ColumnContract.of(
         [Column("step", Role.TIME, CellKind.NUMBER, since=since), Column("amount", Role.AMOUNT)]
     )
 
 
-@pytest.mark.parametrize("since", Since)
-def test_every_door_reads_the_same_seconds(tmp_path: Path, since: Since) -> None:
+@pytest.mark.parametrize("since", StartUnit)
+def test_every_door_reads_the_same_seconds(tmp_path: Path, since: StartUnit) -> None:
     rows = [{"step": 3, "amount": 7.5}, {"step": 4.5, "amount": 1.25}]
     frame = pd.DataFrame(rows)
     file = tmp_path / "a.csv"
@@ -33,9 +33,9 @@ def test_every_door_reads_the_same_seconds(tmp_path: Path, since: Since) -> None
     expected = np.array([3, 4.5]) * since.seconds
     read = settled(
         lambda forms: list(
-            open_transactions(file, Kind.CSV, lambda _: ours, canonical=tmp_path / "c", forms=forms)
+            open_transactions(file, FileKind.CSV, lambda _: ours, canonical=tmp_path / "c", forms=forms)
         ),
-        lambda: look_over(file, Kind.CSV, lambda _: ours),
+        lambda: look_over(file, FileKind.CSV, lambda _: ours),
     )
     for given in (read[0].transactions, from_mappings(rows, ours), from_frame(frame, ours)):
         np.testing.assert_array_equal(given.column("step"), expected)
@@ -46,25 +46,25 @@ def test_every_door_reads_the_same_seconds(tmp_path: Path, since: Since) -> None
 def test_decimal_commas_and_bad_cells_are_read_the_exact_way_with_the_same_unit(tmp_path: Path) -> None:
     file = tmp_path / "a.csv"
     file.write_text("step;amount\n3;7,5\n4;1,25\nx;2,5\n")
-    ours = contract(Since.HOURS)
+    ours = contract(StartUnit.HOURS)
     read = settled(
         lambda forms: list(
             open_transactions(
                 io.BytesIO(file.read_bytes()),
-                Kind.CSV,
+                FileKind.CSV,
                 lambda _: ours,
                 set_aside=True,
                 canonical=tmp_path / "c",
                 forms=forms,
             )
         ),
-        lambda: look_over(file, Kind.CSV, lambda _: ours),
+        lambda: look_over(file, FileKind.CSV, lambda _: ours),
     )
     np.testing.assert_array_equal(read[0].transactions.column("step"), [3 * 3600.0, 4 * 3600.0, np.nan])
 
 
 def test_the_contract_keeps_the_unit_and_others_keep_their_fingerprint() -> None:
-    ours = contract(Since.HOURS)
+    ours = contract(StartUnit.HOURS)
     assert ColumnContract.from_dict(ours.as_dict()) == ours
     assert not ours.plain
     assert "since" not in contract(None).as_dict()
@@ -75,7 +75,7 @@ def test_the_contract_keeps_the_unit_and_others_keep_their_fingerprint() -> None
 
 def test_no_feature_pretends_to_know_the_clock() -> None:
     values = np.array([[3600.0 * step, 5.0] for step in range(50)])
-    for since, part in ((Since.HOURS, True), (Since.DAYS, False)):
+    for since, part in ((StartUnit.HOURS, True), (StartUnit.DAYS, False)):
         definition = define(contract(since), values)
         assert Definition.from_dict(definition.as_dict()) == definition
         names = [name for name in definition.names if "step" in name]

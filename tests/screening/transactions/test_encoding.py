@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from screening.transactions.encoding import address_code, codes, text_code
-from screening.transactions.times import Order, TimeForm, seconds_of, time_of
+from screening.transactions.times import DateOrder, TimeForm, seconds_of, time_of
 
 NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
 
@@ -102,7 +102,7 @@ def test_what_is_no_moment_or_means_two_is_refused(text: str) -> None:
 
 
 def test_the_order_of_the_parts_is_the_columns() -> None:
-    day, month, year = (TimeForm(order) for order in Order)
+    day, month, year = (TimeForm(order) for order in DateOrder)
     assert time_of("01/02/2026", month) == NEW_YEAR + 86_400
     assert time_of("01/02/2026 11:30 PM", day) == NEW_YEAR + 31 * 86_400 + 23.5 * 3600
     assert time_of("02/01/2026 12:00 am", day) == NEW_YEAR + 86_400

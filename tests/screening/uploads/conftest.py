@@ -17,8 +17,8 @@ from screening.uploads import preflight
 from screening.uploads.line.order import ScreeningOrder
 from screening.uploads.line.screen import screen
 from screening.uploads.questions.column_mappings import Mapping
-from screening.uploads.results import Outcome
-from screening.uploads.upload_folder import Folder
+from screening.uploads.results import ScreeningOutcome
+from screening.uploads.upload_folder import UploadFolder
 from tests.screening.uploads.payment_forms import Plain, Result, Screen
 
 THRESHOLD = 0.8
@@ -58,7 +58,7 @@ def screening(detectors: Detectors, base: Path, threshold: float = THRESHOLD) ->
         said: Mapping | None = None,
     ) -> Result:
         data = content.encode() if isinstance(content, str) else content
-        folder = Folder(base, token_hex(4))
+        folder = UploadFolder(base, token_hex(4))
         folder.create()
         folder.input.write_bytes(data)
         folder.complete()
@@ -78,6 +78,6 @@ def screening(detectors: Detectors, base: Path, threshold: float = THRESHOLD) ->
             limits=always(threshold), set_aside=set_aside, answers=answers, recall=lambda _: said
         )
         found = screen(folder, kind, detectors, order)
-        return Result(Outcome(folder, threshold).probability.copy(), " ".join(found.notes))
+        return Result(ScreeningOutcome(folder, threshold).probability.copy(), " ".join(found.notes))
 
     return run

@@ -16,7 +16,7 @@ import pytest
 from model.data.summary import summary
 from screening.detectors.registry import Detectors
 from screening.errors import BadFile, Undecided
-from screening.intake import NOTHING_SAID, Answers, Kind
+from screening.intake import NOTHING_SAID, Answers, FileKind
 from screening.scoring.thresholds import always
 from screening.settings import ROOT, Settings
 from screening.transactions.amount_units import AmountUnit
@@ -24,8 +24,8 @@ from screening.transactions.schema import ColumnContract
 from screening.uploads.line.order import ScreeningOrder
 from screening.uploads.line.screen import screen
 from screening.uploads.questions.column_mappings import Mapping
-from screening.uploads.results import Outcome
-from screening.uploads.upload_folder import Folder
+from screening.uploads.results import ScreeningOutcome
+from screening.uploads.upload_folder import UploadFolder
 from tests.screening.uploads.payment_forms import HEADER, WHOLE, Plain, Row, Screen, payments, table
 from tests.second_detector import second_detector
 
@@ -327,14 +327,17 @@ def test_a_detector_that_learned_from_cents_asks_for_amounts_with_decimals(
     in_cents, in_units = table(payments(), amount=cents), table(payments())
 
     def probabilities(content: str, answers: Answers = NOTHING_SAID) -> np.ndarray:
-        folder = Folder(tmp_path, token_hex(4))
+        folder = UploadFolder(tmp_path, token_hex(4))
         folder.create()
         folder.input.write_text(content)
         folder.complete()
         screen(
-            folder, Kind.CSV, of_cents, ScreeningOrder(limits=always(0.8), wanted="cents", answers=answers)
+            folder,
+            FileKind.CSV,
+            of_cents,
+            ScreeningOrder(limits=always(0.8), wanted="cents", answers=answers),
         )
-        return Outcome(folder, 0.8).probability.copy()
+        return ScreeningOutcome(folder, 0.8).probability.copy()
 
     with pytest.raises(Undecided) as caught:
         probabilities(in_units)

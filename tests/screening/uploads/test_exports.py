@@ -10,8 +10,8 @@ import openpyxl
 import pytest
 
 from screening.uploads import exports
-from screening.uploads.results import Outcome
-from screening.uploads.upload_folder import Folder
+from screening.uploads.results import ScreeningOutcome
+from screening.uploads.upload_folder import UploadFolder
 from screening.web.services import Services
 from screening.worker.loop import Worker
 from tests.conftest import Person
@@ -58,9 +58,9 @@ def test_a_workbook_of_many_rows_takes_little_memory(
 ) -> None:
     """4,000 rows of 34 cells took 27 MB when they were kept in memory."""
     location = screened(analyst, sample, ("x",) * 9, times=450)
-    screening = services.history.owned(location.rsplit("/", 1)[1], "ana")
-    folder = Folder(services.settings.instance, screening.id)
-    found = Outcome(folder, screening.threshold)
+    screening = services.screenings.owned(location.rsplit("/", 1)[1], "ana")
+    folder = UploadFolder(services.settings.instance, screening.id)
+    found = ScreeningOutcome(folder, screening.threshold)
     assert screening.flagged > 3000
     assert len(found.reasons) == screening.flagged
     opened(services, screening.flagged)  # what the worker does meanwhile, in this process, counts, too

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from sqlalchemy import select, text, update
 
 from screening.detectors.detector import Detector
-from screening.detectors.vectorizer import Seen
+from screening.detectors.vectorizer import History
 from screening.features import PastIndex
 from screening.infra.database import Database
-from screening.intake import Kind, open_transactions
-from screening.ledger.history import MOST_PASTS, Recollections
+from screening.intake import FileKind, open_transactions
+from screening.ledger.history import MOST_PASTS, HistoryCache
 from screening.ledger.jobs import BatchJobs
 from screening.ledger.tables import open_tables
 from screening.ledger.velocity.live_past import LivePast
@@ -30,12 +30,14 @@ from screening.settings import ROOT, Settings
 from screening.transactions.schema import Transactions
 from screening.uploads.history_policy import HistoryPolicy
 from screening.uploads.questions.column_mappings import EVERYBODY, Mapping, Mappings, mark
-from screening.uploads.screenings import DONE, History, Request, Screening, new_id
+from screening.uploads.screenings import DONE, Screening, Screenings, UploadRequest, new_id
 from screening.web.services import Services
 
 SAMPLE = ROOT / "model" / "detectors" / "payments" / "sample.csv"
 PARTS = 6
-WISH = Request(owner="ana", filename="a.csv", kind="csv", detector=None, set_aside_bad=False, threshold=0.8)
+WISH = UploadRequest(
+    owner="ana", filename="a.csv", kind="csv", detector=None, set_aside_bad=False, threshold=0.8
+)
 File = tuple[str, int]
 Payments = tuple[Detector, list[tuple[Transactions, NDArray[np.int8]]]]
 """Who sends a file, and which part of the payments it holds."""
@@ -49,11 +51,13 @@ class Bank:
     ) -> None:
         self.database = Database(f"sqlite:///{instance / 'kept.sqlite3'}")
         self.database.create_tables()
-        self.history = History(self.database)
+        self.screenings = Screenings(self.database)
         self.detector = detector
         self.tables = open_tables(instance, f"sqlite:///{instance / 'kept.sqlite3'}")
         settings = Settings(instance=instance, history_policy=policy)
-        self.policy = HistoryPolicy(settings, self.history, SqlVelocity(self.tables), BatchJobs(self.tables))
+        self.policy = HistoryPolicy(
+            settings, self.screenings, SqlVelocity(self.tables), BatchJobs(self.tables)
+        )
 
     def screen(
         self, rows: Transactions, labels: NDArray[np.int8], owner: str, *, manager: bool = False
@@ -61,16 +65,16 @@ class Bank:
         """Gives the screening's id and the probabilities."""
         context = self.policy.context(self.detector, owner)
         past = context.past(rows.values)
-        probabilities = self.detector.probabilities(rows, Seen(labels, past))
+        probabilities = self.detector.probabilities(rows, History(labels, past))
         made = new_id()
-        self.history.begin(made, replace(WISH, owner=owner, counts_for_all=manager))
+        self.screenings.begin(made, replace(WISH, owner=owner, counts_for_all=manager))
         context.remember(made, rows.values, labels)
         with self.database.write() as session:
             done = {"state": DONE, "fingerprint": self.detector.fingerprint}
             session.execute(update(Screening).where(Screening.id == made).values(done))
         return made, probabilities
 
-    def files_of(self, kept: Recollections, who: str) -> PastIndex | None:
+    def files_of(self, kept: HistoryCache, who: str) -> PastIndex | None:
         """The rows of files that count when somebody has a few transactions scored."""
         past = self.policy.seen(kept, self.detector, who).past
         assert isinstance(past, LivePast)
@@ -90,7 +94,7 @@ def payments(tmp_path_factory: pytest.TempPathFactory) -> Payments:
     canonical = tmp_path_factory.mktemp("read") / "canonical.csv"
     with SAMPLE.open("rb") as stream:
         batches = list(
-            open_transactions(stream, Kind.CSV, lambda _header: detector.contract, canonical=canonical)
+            open_transactions(stream, FileKind.CSV, lambda _header: detector.contract, canonical=canonical)
         )
     values = np.concatenate([batch.transactions.values for batch in batches])
     labels = np.concatenate([batch.labels for batch in batches if batch.labels is not None])
@@ -157,10 +161,10 @@ def test_a_managers_file_moves_everybodys_and_a_released_one_too_until_it_is_wit
     def moved(*, manager: bool, word: bool | None = None) -> bool:
         with tempfile.TemporaryDirectory(dir=tmp_path) as folder:
             bank = Bank(Path(folder), detector)
-            alone = detector.probabilities(second[0], Seen(second[1], None))
+            alone = detector.probabilities(second[0], History(second[1], None))
             made, _ = bank.screen(*first, "mia" if manager else "ana", manager=manager)
             if word is not None:
-                bank.history.let_count(made, [detector.fingerprint], "mia", for_all=word)
+                bank.screenings.let_count(made, [detector.fingerprint], "mia", for_all=word)
             _, found = bank.screen(*second, "ben")
             bank.close()
             return not np.array_equal(found, alone)
@@ -203,7 +207,7 @@ def test_single_transactions_follow_the_same_policy_and_share_what_they_can(
     bank: Bank, payments: Payments
 ) -> None:
     parts = payments[1]
-    kept = Recollections()
+    kept = HistoryCache()
     bank.screen(*parts[0], "mia", manager=True)
     ben, cleo = (bank.files_of(kept, who) for who in ("ben", "cleo"))
     assert ben is cleo, "nobody reads twice what counts for both"
@@ -227,8 +231,8 @@ def test_a_name_that_was_anothers_inherits_nothing(bank: Bank, payments: Payment
     mappings = Mappings(bank.database)
     mappings.remember(["a", "b"], Mapping("card", {"x": "a"}), "Ana")
     assert bank.policy.context(detector, "ana").past() is not None
-    bank.history.part("ana")
-    mappings.part("ana")
+    bank.screenings.detach_owner("ana")
+    mappings.detach_owner("ana")
     assert bank.policy.context(detector, "ana").past() is None
     assert mappings.recall(["a", "b"], "ana") is None
 

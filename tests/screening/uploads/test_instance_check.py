@@ -17,12 +17,12 @@ from screening import server
 from screening.errors import NotReady
 from screening.infra.database import Database
 from screening.infra.job_queue import now
-from screening.ledger.tables import Draft
+from screening.ledger.tables import SegmentDraft
 from screening.settings import Settings
 from screening.training.training_job import TrainingJob
 from screening.training.trainings import Trainings
 from screening.uploads import deletion, instance_check
-from screening.uploads.screenings import History
+from screening.uploads.screenings import Screenings
 from screening.web.app_factory import create_app
 from screening.web.services import Services
 from screening.worker.loop import Worker
@@ -79,8 +79,8 @@ def test_no_left_over_is_cleared_by_a_database_that_was_put_there_while_the_serv
     with strange.write() as session:
         session.add(instance_check.Instance(id="f" * 32))
     before = aged(used.instance)
-    history = History(strange)
-    assert deletion.clear_leftovers(history, used.instance) == []
+    screenings = Screenings(strange)
+    assert deletion.clear_leftovers(screenings, used.instance) == []
     parts = used.instance / "trainings" / ("e" * 32)
     parts.mkdir(parents=True)
     os.utime(parts, (OLD, OLD))
@@ -181,7 +181,7 @@ def test_a_first_segment_that_was_never_entered_is_no_reason_not_to_start(
     left = folder / "api-00ff00ff.parquet"
     left.write_bytes(b"PAR1")
     with services.ledger.tables.write() as session:
-        session.add(Draft(name=left.stem, since=now()))
+        session.add(SegmentDraft(name=left.stem, since=now()))
     services.ledger.require_manifest()
     left.rename(folder / "api-unknown.parquet")
     with pytest.raises(NotReady, match="its manifest knows none"):

@@ -17,21 +17,32 @@ from sqlalchemy import update
 from screening.detectors.registry import Detectors
 from screening.infra.database import Database
 from screening.infra.job_queue import MOST_ATTEMPTS, now
-from screening.intake import Kind
-from screening.ledger.history import Context
+from screening.intake import FileKind
+from screening.ledger.history import DetectorHistory
 from screening.settings import ROOT, Settings
 from screening.uploads import screening_job
 from screening.uploads.line.order import ScreeningOrder
 from screening.uploads.line.screen import screen
-from screening.uploads.results import Outcome
-from screening.uploads.screenings import CHECKED, DONE, FAILED, QUEUED, History, Request, Screening, new_id
-from screening.uploads.upload_folder import Folder
+from screening.uploads.results import ScreeningOutcome
+from screening.uploads.screenings import (
+    CHECKED,
+    DONE,
+    FAILED,
+    QUEUED,
+    Screening,
+    Screenings,
+    UploadRequest,
+    new_id,
+)
+from screening.uploads.upload_folder import UploadFolder
 from screening.web.services import Services
 from screening.worker.loop import Worker
 
 pytestmark = pytest.mark.both_databases
 
-WISH = Request(owner="ana", filename="a.csv", kind="csv", detector=None, set_aside_bad=False, threshold=0.8)
+WISH = UploadRequest(
+    owner="ana", filename="a.csv", kind="csv", detector=None, set_aside_bad=False, threshold=0.8
+)
 TAKEN = (
     "earlier rows were taken into account, of files that count for all users and of the sender's own files."
 )
@@ -39,71 +50,73 @@ KEY, OTHER = "a" * 64, "b" * 64
 
 
 @pytest.fixture
-def history(database_url: str) -> Iterator[History]:
+def screenings(database_url: str) -> Iterator[Screenings]:
     database = Database(database_url)
     database.create_tables()
-    yield History(database)
+    yield Screenings(database)
     database.engine.dispose()
 
 
-def sent(history: History, whole: bool = True) -> str:
+def sent(screenings: Screenings, whole: bool = True) -> str:
     made = new_id()
-    history.begin(made, WISH)
+    screenings.begin(made, WISH)
     if whole:
-        history.received(made, 10, "00")
+        screenings.received(made, 10, "00")
     return made
 
 
-def taken(history: History, holder: str, key: str | None) -> str:
+def taken(screenings: Screenings, holder: str, key: str | None) -> str:
     """A screening that was sent, is worked on, and of which the detector is known if there is a key."""
-    made = sent(history)
-    change(history, made, holder=holder, state="running", lease_until=now() + timedelta(minutes=1))
+    made = sent(screenings)
+    change(screenings, made, holder=holder, state="running", lease_until=now() + timedelta(minutes=1))
     if key is not None:
-        assert history.renew(made, holder, history_key=key)
+        assert screenings.renew(made, holder, history_key=key)
     return made
 
 
-def change(history: History, screening_id: str, **values: Any) -> None:
-    with history.database.write() as session:
+def change(screenings: Screenings, screening_id: str, **values: Any) -> None:
+    with screenings.database.write() as session:
         session.execute(update(Screening).where(Screening.id == screening_id).values(values))
 
 
-def test_a_file_waits_for_an_earlier_one_of_the_same_history(history: History) -> None:
-    monday, tuesday = taken(history, "one", KEY), taken(history, "two", KEY)
-    assert not history.take_turn(tuesday)
-    assert history.take_turn(monday)
-    assert not history.take_turn(tuesday)
-    history.finish(monday, "one", state=DONE)
-    assert history.take_turn(tuesday)
+def test_a_file_waits_for_an_earlier_one_of_the_same_history(screenings: Screenings) -> None:
+    monday, tuesday = taken(screenings, "one", KEY), taken(screenings, "two", KEY)
+    assert not screenings.take_turn(tuesday)
+    assert screenings.take_turn(monday)
+    assert not screenings.take_turn(tuesday)
+    screenings.finish(monday, "one", state=DONE)
+    assert screenings.take_turn(tuesday)
 
 
-def test_a_file_waits_for_an_earlier_one_until_it_is_known_to_have_another_history(history: History) -> None:
+def test_a_file_waits_for_an_earlier_one_until_it_is_known_to_have_another_history(
+    screenings: Screenings,
+) -> None:
     for key in (OTHER, ""):
-        monday, tuesday = taken(history, "one", None), taken(history, "two", KEY)
-        assert not history.take_turn(tuesday)
-        history.renew(monday, "one", history_key=key)
-        assert history.take_turn(tuesday)
-        history.finish(tuesday, "two", state=DONE)
+        monday, tuesday = taken(screenings, "one", None), taken(screenings, "two", KEY)
+        assert not screenings.take_turn(tuesday)
+        screenings.renew(monday, "one", history_key=key)
+        assert screenings.take_turn(tuesday)
+        screenings.finish(tuesday, "two", state=DONE)
 
 
-def test_a_file_waits_for_a_later_one_only_while_it_is_at_it(history: History) -> None:
-    monday = taken(history, "one", KEY)
-    change(history, monday, size=None)  # still arriving
-    tuesday = taken(history, "two", KEY)
-    assert history.take_turn(tuesday), "a slow sender keeps nobody waiting"
-    change(history, monday, size=10)
-    assert not history.take_turn(monday)
-    history.finish(tuesday, "two", state=DONE)
-    assert history.take_turn(monday)
+def test_a_file_waits_for_a_later_one_only_while_it_is_at_it(screenings: Screenings) -> None:
+    monday = taken(screenings, "one", KEY)
+    change(screenings, monday, size=None)  # still arriving
+    tuesday = taken(screenings, "two", KEY)
+    assert screenings.take_turn(tuesday), "a slow sender keeps nobody waiting"
+    change(screenings, monday, size=10)
+    assert not screenings.take_turn(monday)
+    screenings.finish(tuesday, "two", state=DONE)
+    assert screenings.take_turn(monday)
 
 
-def test_a_file_waits_for_an_earlier_one_that_was_put_back(history: History) -> None:
-    monday, tuesday = taken(history, "one", KEY), taken(history, "two", KEY)
-    history.release("one", in_order=True)
-    assert history.state(monday) == QUEUED
-    assert not history.take_turn(tuesday)
-    assert history.claim("one").id == monday  # type: ignore[union-attr]
-    assert history.take_turn(monday)
+def test_a_file_waits_for_an_earlier_one_that_was_put_back(screenings: Screenings) -> None:
+    monday, tuesday = taken(screenings, "one", KEY), taken(screenings, "two", KEY)
+    screenings.release("one", in_order=True)
+    assert screenings.state(monday) == QUEUED
+    assert not screenings.take_turn(tuesday)
+    assert screenings.claim("one").id == monday  # type: ignore[union-attr]
+    assert screenings.take_turn(monday)
 
 
 @pytest.mark.parametrize(
@@ -116,42 +129,44 @@ def test_a_file_waits_for_an_earlier_one_that_was_put_back(history: History) -> 
         {"state": QUEUED, "holder": None, "attempts": MOST_ATTEMPTS},
     ],
 )
-def test_nobody_waits_for_what_adds_nothing_to_the_history(history: History, values: dict[str, Any]) -> None:
-    monday, tuesday = taken(history, "one", KEY), taken(history, "two", KEY)
-    change(history, monday, **values)
-    assert history.take_turn(tuesday)
+def test_nobody_waits_for_what_adds_nothing_to_the_history(
+    screenings: Screenings, values: dict[str, Any]
+) -> None:
+    monday, tuesday = taken(screenings, "one", KEY), taken(screenings, "two", KEY)
+    change(screenings, monday, **values)
+    assert screenings.take_turn(tuesday)
 
 
-def test_a_dead_worker_leaves_no_turn_behind(history: History) -> None:
-    monday, tuesday = taken(history, "one", KEY), taken(history, "two", KEY)
-    assert history.take_turn(monday)
-    history.release("one")
-    assert not history.take_turn(tuesday), "it is tried again, and comes first"
-    again = history.claim("one")
+def test_a_dead_worker_leaves_no_turn_behind(screenings: Screenings) -> None:
+    monday, tuesday = taken(screenings, "one", KEY), taken(screenings, "two", KEY)
+    assert screenings.take_turn(monday)
+    screenings.release("one")
+    assert not screenings.take_turn(tuesday), "it is tried again, and comes first"
+    again = screenings.claim("one")
     assert again is not None
     assert not again.history_turn
-    change(history, monday, attempts=MOST_ATTEMPTS, lease_until=now() - timedelta(seconds=1))
-    assert history.take_turn(tuesday), "its last attempt died"
+    change(screenings, monday, attempts=MOST_ATTEMPTS, lease_until=now() - timedelta(seconds=1))
+    assert screenings.take_turn(tuesday), "its last attempt died"
 
 
-def test_a_file_that_was_mapped_anew_is_of_no_known_history(history: History) -> None:
-    failed = taken(history, "one", KEY)
-    history.finish(failed, "one", state=FAILED)
-    history.again(failed, "payments", {})
-    assert history.get(failed).history_key is None  # type: ignore[union-attr]
+def test_a_file_that_was_mapped_anew_is_of_no_known_history(screenings: Screenings) -> None:
+    failed = taken(screenings, "one", KEY)
+    screenings.finish(failed, "one", state=FAILED)
+    screenings.requeue(failed, "payments", {})
+    assert screenings.get(failed).history_key is None  # type: ignore[union-attr]
 
 
-def test_who_has_no_history_takes_no_turn(history: History) -> None:
-    assert not history.take_turn(taken(history, "one", None))
-    assert not history.take_turn(taken(history, "one", ""))
-    assert not history.take_turn("nobody")
+def test_who_has_no_history_takes_no_turn(screenings: Screenings) -> None:
+    assert not screenings.take_turn(taken(screenings, "one", None))
+    assert not screenings.take_turn(taken(screenings, "one", ""))
+    assert not screenings.take_turn("nobody")
 
 
-def test_however_many_come_at_once_each_has_its_turn_alone_and_in_order(history: History) -> None:
+def test_however_many_come_at_once_each_has_its_turn_alone_and_in_order(screenings: Screenings) -> None:
     """Twelve files, three histories, four workers that take them up in any order."""
     chance = random.Random(7)
     keys = [chance.choice((KEY, OTHER, "c" * 64)) for _ in range(12)]
-    ids = [sent(history) for _ in keys]
+    ids = [sent(screenings) for _ in keys]
     order: list[str] = []
     inside: dict[str, str] = {}
     wrong: list[str] = []
@@ -159,11 +174,11 @@ def test_however_many_come_at_once_each_has_its_turn_alone_and_in_order(history:
 
     def work(holder: str) -> None:
         pause = random.Random(holder)
-        while (job := history.claim(holder)) is not None:
+        while (job := screenings.claim(holder)) is not None:
             key = keys[ids.index(job.id)]
             time.sleep(pause.random() * 0.02)
-            history.renew(job.id, holder, history_key=key)
-            while not history.take_turn(job.id):
+            screenings.renew(job.id, holder, history_key=key)
+            while not screenings.take_turn(job.id):
                 time.sleep(0.002)
             with lock:
                 wrong.extend([job.id] if key in inside else [])
@@ -172,7 +187,7 @@ def test_however_many_come_at_once_each_has_its_turn_alone_and_in_order(history:
             time.sleep(pause.random() * 0.01)
             with lock:
                 inside.pop(key, None)
-            history.finish(job.id, holder, state=DONE)
+            screenings.finish(job.id, holder, state=DONE)
 
     threads = [threading.Thread(target=work, args=(f"worker-{number}",)) for number in range(4)]
     for thread in threads:
@@ -195,22 +210,22 @@ DAYS = [
 
 
 def upload(services: Services, content: bytes) -> str:
-    folder = Folder(services.settings.instance, new_id())
+    folder = UploadFolder(services.settings.instance, new_id())
     folder.create()
     folder.input.write_bytes(content)
-    services.history.begin(folder.path.name, WISH)
-    services.history.received(folder.path.name, len(content), "00")
+    services.screenings.begin(folder.path.name, WISH)
+    services.screenings.received(folder.path.name, len(content), "00")
     folder.complete()
     return folder.path.name
 
 
 def probabilities(services: Services, screening_id: str) -> np.ndarray:
-    outcome = Outcome(Folder(services.settings.instance, screening_id), 0.8)
+    outcome = ScreeningOutcome(UploadFolder(services.settings.instance, screening_id), 0.8)
     return np.array(outcome.probability)
 
 
 def forget(services: Services, ids: list[str]) -> None:
-    context = Context(services.settings.instance, services.detectors.get("payments"), counting=None)
+    context = DetectorHistory(services.settings.instance, services.detectors.get("payments"), counting=None)
     for one in ids:
         context.forget(one)
 
@@ -220,7 +235,8 @@ class Crew:
 
     def __init__(self, settings: Settings, services: Services, count: int) -> None:
         self.workers = [
-            Worker(settings, services.history, services.detectors, number=number) for number in range(count)
+            Worker(settings, services.screenings, services.detectors, number=number)
+            for number in range(count)
         ]
         self.threads = [threading.Thread(target=worker.loop) for worker in self.workers]
 
@@ -238,8 +254,8 @@ class Crew:
 def all_done(services: Services, ids: list[str]) -> None:
     ends = services.signals.ended.listen()
     deadline = time.monotonic() + 120
-    while {services.history.state(one) for one in ids} != {DONE}:
-        assert time.monotonic() < deadline, [services.history.state(one) for one in ids]
+    while {services.screenings.state(one) for one in ids} != {DONE}:
+        assert time.monotonic() < deadline, [services.screenings.state(one) for one in ids]
         ends.wait(1)
 
 
@@ -251,12 +267,12 @@ def test_files_of_three_days_get_the_same_numbers_from_three_workers_as_from_one
     with Crew(settings, services, 1):
         all_done(services, alone)
     expected = [probabilities(services, one) for one in alone]
-    notes = [services.history.get(one).notes for one in alone]  # type: ignore[union-attr]
+    notes = [services.screenings.get(one).notes for one in alone]  # type: ignore[union-attr]
     assert f"2,399 {TAKEN}" in (notes[1] or [])
     assert f"2,999 {TAKEN}" in (notes[2] or [])
     forget(services, alone)
 
-    def slowly(folder: Folder, kind: Kind, detectors: Detectors, order: ScreeningOrder) -> Any:
+    def slowly(folder: UploadFolder, kind: FileKind, detectors: Detectors, order: ScreeningOrder) -> Any:
         def chosen(detector: Any) -> None:
             time.sleep(1.0 if folder.path.name == together[0] else 0.0)
             order.on_choice(detector)
@@ -270,8 +286,8 @@ def test_files_of_three_days_get_the_same_numbers_from_three_workers_as_from_one
         all_done(services, together + others)
     for one, numbers in zip(together, expected, strict=True):
         np.testing.assert_array_equal(probabilities(services, one), numbers)
-    assert [services.history.get(one).notes for one in together] == notes  # type: ignore[union-attr]
-    assert [services.history.get(one).attempts for one in together] == [1, 1, 1]  # type: ignore[union-attr]
+    assert [services.screenings.get(one).notes for one in together] == notes  # type: ignore[union-attr]
+    assert [services.screenings.get(one).attempts for one in together] == [1, 1, 1]  # type: ignore[union-attr]
 
 
 def test_a_file_that_can_only_wait_lets_others_pass(
@@ -280,8 +296,8 @@ def test_a_file_that_can_only_wait_lets_others_pass(
     """Two workers, two files of one history, the first of which takes long: a third file needn't wait for either."""
     goes_on = threading.Event()
 
-    def slowly(folder: Folder, kind: Kind, detectors: Detectors, order: ScreeningOrder) -> Any:
-        def context(detector: Any) -> Context:
+    def slowly(folder: UploadFolder, kind: FileKind, detectors: Detectors, order: ScreeningOrder) -> Any:
+        def context(detector: Any) -> DetectorHistory:
             assert order.context is not None
             found = order.context(detector)
             assert folder.path.name != first or goes_on.wait(60)
@@ -295,11 +311,11 @@ def test_a_file_that_can_only_wait_lets_others_pass(
     with Crew(settings, services, 2):
         try:
             all_done(services, [third])
-            assert services.history.state(first) == "running"
-            assert services.history.state(second) in (QUEUED, "running")
+            assert services.screenings.state(first) == "running"
+            assert services.screenings.state(second) in (QUEUED, "running")
         finally:
             goes_on.set()
         all_done(services, [first, second])
-    notes = services.history.get(second).notes  # type: ignore[union-attr]
+    notes = services.screenings.get(second).notes  # type: ignore[union-attr]
     assert notes is not None
     assert f"2,399 {TAKEN}" in notes

@@ -7,17 +7,17 @@ from pathlib import Path
 import pytest
 
 from screening.uploads import upload_folder
-from screening.uploads.upload_folder import Abandoned, Folder
+from screening.uploads.upload_folder import UploadAbandoned, UploadFolder
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Folder:
-    made = Folder(tmp_path, "a")
+def folder(tmp_path: Path) -> UploadFolder:
+    made = UploadFolder(tmp_path, "a")
     made.create()
     return made
 
 
-def test_a_reader_waits_for_what_another_still_writes(folder: Folder) -> None:
+def test_a_reader_waits_for_what_another_still_writes(folder: UploadFolder) -> None:
     def write() -> None:
         with folder.input.open("wb", buffering=0) as out:
             for part in (b"one,", b"two,", b"three"):
@@ -32,28 +32,30 @@ def test_a_reader_waits_for_what_another_still_writes(folder: Folder) -> None:
     writer.join()
 
 
-def test_a_sender_that_left_ends_the_reading(folder: Folder) -> None:
+def test_a_sender_that_left_ends_the_reading(folder: UploadFolder) -> None:
     folder.input.write_bytes(b"one,")
     with folder.open() as stream:
         assert stream.read(4) == b"one,"
         threading.Timer(0.05, folder.remove).start()
-        with pytest.raises(Abandoned):
+        with pytest.raises(UploadAbandoned):
             stream.read(4)
 
 
-def test_a_sender_that_falls_silent_ends_the_reading(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sender_that_falls_silent_ends_the_reading(
+    folder: UploadFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(upload_folder, "SILENCE_SECONDS", 0.05)
-    with folder.open() as stream, pytest.raises(Abandoned):
+    with folder.open() as stream, pytest.raises(UploadAbandoned):
         stream.read(1)
 
 
-def test_a_folder_that_is_gone_is_abandoned(folder: Folder) -> None:
+def test_a_folder_that_is_gone_is_abandoned(folder: UploadFolder) -> None:
     folder.remove()
-    with pytest.raises(Abandoned):
+    with pytest.raises(UploadAbandoned):
         folder.open()
 
 
-def test_settling_keeps_the_file_and_may_find_it_gone(folder: Folder) -> None:
+def test_settling_keeps_the_file_and_may_find_it_gone(folder: UploadFolder) -> None:
     folder.input.write_bytes(b"one,two")
     folder.settle()
     assert folder.input.read_bytes() == b"one,two"

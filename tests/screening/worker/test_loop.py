@@ -16,26 +16,28 @@ from screening.detectors.compilation.cache import DRAFT, key_of
 from screening.infra.job_runner import IDLE_SECONDS
 from screening.settings import ROOT, Settings
 from screening.transactions.schema import ColumnContract
-from screening.uploads.screenings import DONE, RECEIVING, Request, new_id
-from screening.uploads.upload_folder import Folder
+from screening.uploads.screenings import DONE, RECEIVING, UploadRequest, new_id
+from screening.uploads.upload_folder import UploadFolder
 from screening.web.services import Services
 from screening.worker.loop import Worker
 
-WISH = Request(owner="ana", filename="a.csv", kind="csv", detector=None, set_aside_bad=False, threshold=0.8)
+WISH = UploadRequest(
+    owner="ana", filename="a.csv", kind="csv", detector=None, set_aside_bad=False, threshold=0.8
+)
 
 
-def begun(services: Services, wish: Request = WISH) -> Folder:
+def begun(services: Services, wish: UploadRequest = WISH) -> UploadFolder:
     """An upload that has begun to arrive."""
-    folder = Folder(services.settings.instance, new_id())
+    folder = UploadFolder(services.settings.instance, new_id())
     folder.create()
-    services.history.begin(folder.path.name, wish)
+    services.screenings.begin(folder.path.name, wish)
     return folder
 
 
-def arrived(services: Services, folder: Folder, content: bytes) -> None:
+def arrived(services: Services, folder: UploadFolder, content: bytes) -> None:
     with folder.input.open("ab", buffering=0) as out:
         out.write(content)
-    services.history.received(folder.path.name, folder.input.stat().st_size, "00")
+    services.screenings.received(folder.path.name, folder.input.stat().st_size, "00")
     folder.complete()
 
 
@@ -53,17 +55,17 @@ def test_a_slow_sender_keeps_nobody_waiting(services: Services, worker: Worker, 
     for folder in slow:
         folder.input.write_bytes(sample[:half])
     ids = [folder.path.name for folder in slow]
-    assert comes_true(lambda: any(getattr(services.history.get(one), "holder", None) for one in ids))
+    assert comes_true(lambda: any(getattr(services.screenings.get(one), "holder", None) for one in ids))
 
     quick = begun(services)
     arrived(services, quick, sample)
-    assert comes_true(lambda: services.history.state(quick.path.name) == DONE, seconds=6)
-    assert {services.history.state(one) for one in ids} == {RECEIVING}
+    assert comes_true(lambda: services.screenings.state(quick.path.name) == DONE, seconds=6)
+    assert {services.screenings.state(one) for one in ids} == {RECEIVING}
 
     for folder in slow:
         arrived(services, folder, sample[half:])
-    assert comes_true(lambda: {services.history.state(one) for one in ids} == {DONE})
-    kept = services.history.get(ids[0])
+    assert comes_true(lambda: {services.screenings.state(one) for one in ids} == {DONE})
+    kept = services.screenings.get(ids[0])
     assert kept is not None
     assert (kept.rows, kept.attempts) == (200, 1)
 
@@ -71,17 +73,17 @@ def test_a_slow_sender_keeps_nobody_waiting(services: Services, worker: Worker, 
 def test_a_slow_sender_does_not_keep_the_worker_from_stopping(
     services: Services, settings: Settings, sample: bytes
 ) -> None:
-    worker = Worker(settings, services.history, services.detectors)
+    worker = Worker(settings, services.screenings, services.detectors)
     thread = threading.Thread(target=worker.loop)
     thread.start()
     folder = begun(services)
     folder.input.write_bytes(sample[:1000])
     name = folder.path.name
-    assert comes_true(lambda: bool(getattr(services.history.get(name), "holder", None)))
+    assert comes_true(lambda: bool(getattr(services.screenings.get(name), "holder", None)))
     worker.stop()
     thread.join(timeout=10)
     assert not thread.is_alive()
-    assert services.history.state(name) == RECEIVING
+    assert services.screenings.state(name) == RECEIVING
 
 
 def test_nets_are_compiled_before_anybody_asks_and_a_bad_one_stops_none(
@@ -100,7 +102,7 @@ def test_nets_are_compiled_before_anybody_asks_and_a_bad_one_stops_none(
     contract = ColumnContract.from_dict(card["contract"])
     card |= {"model_sha256": model.sha256, "fingerprint": fingerprint(model, vectorizer, contract)}
     (bad / "card.json").write_text(json.dumps(card))
-    Worker(settings, services.history, services.detectors).prepare_others()
+    Worker(settings, services.screenings, services.detectors).prepare_others()
     assert "Detector bad can't be used" in caplog.text
     assert (cache / key_of(read_artefact(mine / "model.h5").sha256) / "meta.json").is_file()
     assert not (cache / key_of(read_artefact(shipped / "payments" / "model.h5").sha256)).exists()
@@ -113,7 +115,7 @@ def test_an_idle_worker_stops_at_once(services: Services, settings: Settings) ->
     """Not only when it would have looked for work again; the quickest of some tries, for machines are noisy."""
     taken = []
     for _ in range(4):
-        worker = Worker(settings, services.history, services.detectors)
+        worker = Worker(settings, services.screenings, services.detectors)
         thread = threading.Thread(target=worker.loop)
         thread.start()
         time.sleep(0.3)

@@ -19,11 +19,11 @@ from sqlalchemy import func, select, update
 
 from screening.infra.audit.log import AuditLog
 from screening.infra.job_queue import now
-from screening.ledger.history import Context
+from screening.ledger.history import DetectorHistory
 from screening.ledger.tables import API, FILE
 from screening.settings import Settings
 from screening.uploads import deletion, screening_job
-from screening.uploads.line.conclusion import Found
+from screening.uploads.line.conclusion import ScreeningSummary
 from screening.uploads.recording import Recording
 from screening.uploads.screenings import (
     CHECKED,
@@ -32,26 +32,28 @@ from screening.uploads.screenings import (
     QUEUED,
     RECEIVING,
     RUNNING,
-    Request,
     Screening,
+    UploadRequest,
     new_id,
 )
-from screening.uploads.upload_folder import Folder
+from screening.uploads.upload_folder import UploadFolder
 from screening.web.services import Services
 from screening.worker import upkeep
 from screening.worker.loop import Worker
 from screening.worker.upkeep import Upkeep
 from tests.screening.ledger.ledger_rows import table
 
-WISH = Request(owner="ana", filename="a.csv", kind="csv", detector=None, set_aside_bad=False, threshold=0.8)
+WISH = UploadRequest(
+    owner="ana", filename="a.csv", kind="csv", detector=None, set_aside_bad=False, threshold=0.8
+)
 LONG_AGO = time.time() - 3600
 
 
 def screening(services: Services, state: str, days: float) -> str:
     """One that ended so many days ago, with files and with rows that a detector remembers."""
-    folder = Folder(services.settings.instance, new_id())
+    folder = UploadFolder(services.settings.instance, new_id())
     folder.create()
-    services.history.begin(folder.path.name, WISH)
+    services.screenings.begin(folder.path.name, WISH)
     ended = now() - timedelta(days=days)
     values: dict[str, Any] = {"state": state, "created": ended, "sha256": "ab" * 32}
     if state in (DONE, CHECKED, FAILED):
@@ -64,7 +66,7 @@ def screening(services: Services, state: str, days: float) -> str:
 
 def remember(services: Services, name: str) -> None:
     detector = services.detectors.get("payments")
-    Context(services.settings.instance, detector, counting=None).remember(
+    DetectorHistory(services.settings.instance, detector, counting=None).remember(
         name, np.ones((2, len(detector.contract.columns))), None
     )
 
@@ -91,7 +93,7 @@ def tidy(services: Services) -> Callable[..., None]:
 
     def run(**changes: Any) -> None:
         settings = replace(services.settings, **changes)
-        Upkeep(settings, services.history, services.detectors, services.ledger).step()
+        Upkeep(settings, services.screenings, services.detectors, services.ledger).step()
 
     return run
 
@@ -101,7 +103,7 @@ def test_screenings_stay_for_as_long_as_nobody_says_otherwise(
 ) -> None:
     kept = screening(services, DONE, 4000)
     tidy()
-    assert services.history.state(kept) == DONE
+    assert services.screenings.state(kept) == DONE
     assert on_disk(services) == {kept}
 
 
@@ -111,7 +113,7 @@ def test_an_old_screening_goes_with_all_that_is_known_of_it(
 ) -> None:
     old, young = screening(services, state, 91), screening(services, state, 89)
     tidy(keep_screenings_days=90)
-    assert services.history.ids() == on_disk(services) == remembered(services) == {young}
+    assert services.screenings.ids() == on_disk(services) == remembered(services) == {young}
     (line,) = told(services.settings)
     assert (line["event"], line["screening"], line["owner"], line["kept_days"]) == (
         "screening_expired",
@@ -127,17 +129,17 @@ def test_a_screening_that_is_not_over_stays_however_old(
 ) -> None:
     old = screening(services, state, 400)
     tidy(keep_screenings_days=1)
-    assert services.history.state(old) == state
+    assert services.screenings.state(old) == state
     assert on_disk(services) == remembered(services) == {old}
 
 
 def test_one_that_its_owner_sets_to_work_in_this_moment_stays(services: Services) -> None:
     old = screening(services, CHECKED, 400)
     limit = now() - timedelta(days=1)
-    assert [one.id for one in services.history.older(limit, limit=9)] == [old]
-    assert services.history.go_on(old, set_aside_bad=False)
-    assert not services.history.remove_older(old, limit)
-    assert services.history.state(old) == QUEUED
+    assert [one.id for one in services.screenings.older(limit, limit=9)] == [old]
+    assert services.screenings.approve(old, set_aside_bad=False)
+    assert not services.screenings.remove_older(old, limit)
+    assert services.screenings.state(old) == QUEUED
 
 
 def test_many_old_ones_go_some_at_a_time(
@@ -147,12 +149,12 @@ def test_many_old_ones_go_some_at_a_time(
     for days in (50, 60, 70, 80, 90):
         screening(services, DONE, days)
     tidying = Upkeep(
-        replace(settings, keep_screenings_days=30), services.history, services.detectors, services.ledger
+        replace(settings, keep_screenings_days=30), services.screenings, services.detectors, services.ledger
     )
     left = []
     for _ in range(4):
         tidying.step()
-        left.append(len(services.history.ids()))
+        left.append(len(services.screenings.ids()))
     assert left == [3, 1, 0, 0]
 
 
@@ -160,7 +162,7 @@ def test_the_rule_is_applied_again_each_hour(services: Services, settings: Setti
     clock = [0.0]
     tidying = Upkeep(
         replace(settings, keep_screenings_days=30),
-        services.history,
+        services.screenings,
         services.detectors,
         services.ledger,
         lambda: clock[0],
@@ -169,16 +171,16 @@ def test_the_rule_is_applied_again_each_hour(services: Services, settings: Setti
     old = screening(services, DONE, 31)
     clock[0] = 3599.0
     tidying.step()
-    assert services.history.ids() == {old}
+    assert services.screenings.ids() == {old}
     clock[0] = 3600.0
     tidying.step()
-    assert services.history.ids() == set()
+    assert services.screenings.ids() == set()
 
 
 def test_the_worker_applies_the_rule(settings: Settings, services: Services) -> None:
     old = screening(services, DONE, 31)
-    working = Worker(replace(settings, keep_screenings_days=30), services.history, services.detectors)
-    working._stop.is_set = lambda: services.history.state(old) is None  # type: ignore[method-assign]
+    working = Worker(replace(settings, keep_screenings_days=30), services.screenings, services.detectors)
+    working._stop.is_set = lambda: services.screenings.state(old) is None  # type: ignore[method-assign]
     working.loop()
     assert on_disk(services) == set()
 
@@ -195,7 +197,7 @@ def test_old_decisions_leave_the_ledger_and_their_screening_is_not_entered_again
     assert len(ledger.segments.screenings()) == 2
     tidy(keep_ledger_days=30)
     assert ledger.segments.screenings() == {name}
-    assert len(services.history.ids()) == 2
+    assert len(services.screenings.ids()) == 2
     with services.database.read() as session:
         assert session.scalar(select(func.count()).select_from(Recording)) == 0
     (line,) = told(services.settings)
@@ -220,7 +222,7 @@ def aged(path: Path) -> None:
 def test_files_of_no_screening_go_and_that_is_told(services: Services, tidy: Callable[..., None]) -> None:
     """The server was killed between removing the row and removing the files."""
     kept, gone = screening(services, DONE, 1), screening(services, DONE, 1)
-    services.history.remove(gone)
+    services.screenings.remove(gone)
     for path in (services.settings.instance / "screenings" / gone, *_parts(services, gone)):
         aged(path)
     tidy()
@@ -252,7 +254,7 @@ def test_what_a_detector_remembers_of_no_screening_goes_alone(
 
 def test_an_upload_that_has_no_row_yet_stays(services: Services, tidy: Callable[..., None]) -> None:
     screening(services, DONE, 1)
-    folder = Folder(services.settings.instance, new_id())
+    folder = UploadFolder(services.settings.instance, new_id())
     folder.create()
     tidy()
     assert folder.input.exists()
@@ -272,7 +274,7 @@ def test_an_empty_database_does_not_wipe_the_disk(
 ) -> None:
     """DATABASE_URL names another one by mistake."""
     kept = screening(services, DONE, 1)
-    services.history.remove(kept)
+    services.screenings.remove(kept)
     aged(services.settings.instance / "screenings" / kept)
     tidy()
     assert on_disk(services) == {kept}
@@ -285,7 +287,7 @@ def test_screenings_whose_files_are_gone_stay_and_are_told_once(
     lost = screening(services, DONE, 1)
     shutil.rmtree(settings.instance / "screenings" / lost)
     clock = [0.0]
-    tidying = Upkeep(settings, services.history, services.detectors, services.ledger, lambda: clock[0])
+    tidying = Upkeep(settings, services.screenings, services.detectors, services.ledger, lambda: clock[0])
     with caplog.at_level(logging.ERROR, "screening.worker.upkeep"):
         for hour in range(3):
             clock[0] = 3600.0 * hour
@@ -293,7 +295,7 @@ def test_screenings_whose_files_are_gone_stay_and_are_told_once(
     assert [record.getMessage() for record in caplog.records] == [
         f"files are gone from the disk: 1 screenings have none, first {lost}"
     ]
-    assert services.history.state(lost) == DONE
+    assert services.screenings.state(lost) == DONE
 
 
 def test_what_a_killed_command_left_goes_after_days(services: Services, tidy: Callable[..., None]) -> None:
@@ -313,7 +315,7 @@ def test_a_disk_that_cannot_be_tidied_is_told_and_stops_nothing(
     os.utime(services.settings.instance / "screen-odd", (0, 0))
     old = screening(services, DONE, 31)
     tidy(keep_screenings_days=30)
-    assert services.history.state(old) is None
+    assert services.screenings.state(old) is None
     assert "not everything could be tidied" in caplog.text
 
 
@@ -323,7 +325,7 @@ def test_a_fault_of_one_task_is_told_stops_nothing_and_is_tried_again(
     times = [0.0]
     ledger = services.ledger
     kept = replace(settings, keep_screenings_days=30)
-    tidying = Upkeep(kept, services.history, services.detectors, ledger, clock=lambda: times[0])
+    tidying = Upkeep(kept, services.screenings, services.detectors, ledger, clock=lambda: times[0])
     tried: list[float] = []
 
     def faulty() -> None:
@@ -337,7 +339,7 @@ def test_a_fault_of_one_task_is_told_stops_nothing_and_is_tried_again(
             times[0] = seconds
             tidying.step()
     assert tried == [0, 61]
-    assert services.history.state(old) is None
+    assert services.screenings.state(old) is None
     assert caplog.text.count("seal failed, and is tried again in a minute") == 2
 
 
@@ -347,14 +349,14 @@ def test_rows_of_a_screening_that_was_deleted_while_it_ran_are_forgotten(
     """Deleted after its last batch: the worker wrote down what it saw after the deletion."""
     queued = screening(services, QUEUED, 0)
 
-    def screened(folder: Folder, *_: object, **__: object) -> Found:
-        deletion.delete(services.history, settings.instance, queued)
+    def screened(folder: UploadFolder, *_: object, **__: object) -> ScreeningSummary:
+        deletion.delete(services.screenings, settings.instance, queued)
         folder.create()
         remember(services, queued)
         nothing: dict[str, Any] = {"rows": 0, "flagged": 0, "set_aside": 0, "quality": None, "notes": []}
         limits: dict[str, Any] = {"threshold": 0.8, "block": None, "blocked": None}
-        return Found(detector="payments", fingerprint="0" * 64, **nothing, **limits)
+        return ScreeningSummary(detector="payments", fingerprint="0" * 64, **nothing, **limits)
 
     monkeypatch.setattr(screening_job, "screen", screened)
-    assert Worker(settings, services.history, services.detectors).work_once()
+    assert Worker(settings, services.screenings, services.detectors).work_once()
     assert remembered(services) == on_disk(services) == set()

@@ -12,26 +12,26 @@ from sqlalchemy import delete
 from screening.infra.job_queue import Jobs, now
 from screening.ledger.ledger import Ledger
 from screening.monitoring import activity
-from screening.monitoring.comparison import Comparison
+from screening.monitoring.comparison import DetectorComparison
 from screening.monitoring.tables import Hour
 from screening.setting_values import ALERTS
 from screening.settings import Settings
-from screening.uploads.screenings import History
+from screening.uploads.screenings import Screenings
 from screening.web.services import Services
 from screening.web.views.monitoring import feeds
-from screening.worker.watch import Watch
+from screening.worker.watch import AlertWatch
 from tests.conftest import Person
 from tests.web.test_data_api import sent
 
 
-def watch(settings: Settings, services: Services, ledger: Ledger | None = None) -> Watch:
-    queues: dict[str, Jobs[Any]] = {"screenings": services.history, "trainings": services.trainings}
+def watch(settings: Settings, services: Services, ledger: Ledger | None = None) -> AlertWatch:
+    queues: dict[str, Jobs[Any]] = {"screenings": services.screenings, "trainings": services.trainings}
     known = ledger or services.ledger
-    comparison = Comparison(settings, services.database, known, services.detectors)
-    return Watch(settings, services.database, known, queues, comparison)
+    comparison = DetectorComparison(settings, services.database, known, services.detectors)
+    return AlertWatch(settings, services.database, known, queues, comparison)
 
 
-def going_on(made: Watch) -> list[tuple[str, str]]:
+def going_on(made: AlertWatch) -> list[tuple[str, str]]:
     made.step()
     return [(alert.rule, alert.subject) for alert in made.alerts.going_on()]
 
@@ -43,11 +43,11 @@ def test_a_new_instance_has_no_alert(settings: Settings, services: Services) -> 
 
 def test_a_full_disk_and_a_file_that_waits_are_alerts(settings: Settings, services: Services) -> None:
     made = watch(replace(settings, alerts={"disk": 1e9, "backlog": 1e-9}), services)
-    assert isinstance(services.history, History)
+    assert isinstance(services.screenings, Screenings)
     with services.database.write() as session:
         session.add(
-            services.history.table(
-                id="a" * 32, owner="ana", filename="a.csv", kind="csv", state=services.history.waiting,
+            services.screenings.table(
+                id="a" * 32, owner="ana", filename="a.csv", kind="csv", state=services.screenings.waiting,
                 created=now(), threshold=0.8, set_aside_bad=False,
             )
         )  # fmt: skip

@@ -11,4 +11,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    pass  # how a name was written stands in users.txt
+    pass  # how a name was written appears in users.txt

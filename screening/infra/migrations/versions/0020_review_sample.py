@@ -1,4 +1,4 @@
-"""Rows below the threshold that are drawn at random and stand in the queue like any other."""
+"""Rows below the threshold that are drawn at random and appear in the queue like any other."""
 
 import sqlalchemy as sa
 from alembic import op

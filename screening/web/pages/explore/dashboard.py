@@ -21,11 +21,11 @@ from werkzeug.test import run_wsgi_app
 from screening.errors import NotFound, ScreeningError
 from screening.explore.who import who_of
 from screening.intake import header_of
-from screening.ledger.filters import Interval, Unanswered
-from screening.uploads.results import Filter as OutcomeFilter
-from screening.uploads.results import Outcome
+from screening.ledger.filters import TrendInterval, Unanswered
+from screening.uploads.results import RowFilter as OutcomeFilter
+from screening.uploads.results import ScreeningOutcome
 from screening.uploads.screenings import CHECKED, DONE, Screening
-from screening.uploads.upload_folder import Folder
+from screening.uploads.upload_folder import UploadFolder
 from screening.web.http import headers, static_files
 from screening.web.http.sessions import may, require, user
 from screening.web.http.static_files import FOR_EVER
@@ -45,7 +45,7 @@ POLICY = headers.POLICY.replace(
 )
 FRAUD_TYPES = ("Unauthorized transactions", "Identity theft", "Malicious behaviour")
 """Types that every bank has; those of the ledger come after them."""
-INTERVALS = (Interval.DAY, Interval.HOUR, Interval.WEEK, Interval.MONTH)
+INTERVALS = (TrendInterval.DAY, TrendInterval.HOUR, TrendInterval.WEEK, TrendInterval.MONTH)
 """The usual one first."""
 LATEST = 10
 SCREENINGS = 20
@@ -177,7 +177,7 @@ def update() -> Response:
     """Give Dash the figures of an address."""
     asked = request.get_json(silent=True)
     if not is_question(asked):
-        raise BadQuestion("This isn't what the dashboard asks.", remedy="Open the page anew.")
+        raise BadQuestion("This isn't what the dashboard asks.", remedy="Open the page again.")
     return ask_dash("POST", request.path, request.get_data())
 
 
@@ -247,9 +247,9 @@ def is_question(asked: Any) -> bool:
 def ask_dash(method: str, path: str, body: bytes = b"", search: str = "") -> Response:
     """Ask the Dash app, which knows neither sessions nor services: what it may read comes with the request."""
     app = mounted_app()
-    from screening.web.views.dashboard.app import READER, SEARCH, Reader
+    from screening.web.views.dashboard.app import READER, SEARCH, BoardReader
 
-    reader = Reader(
+    reader = BoardReader(
         services().ledger.questions,
         owner_seen(),
         url_for("explore.transactions"),
@@ -282,7 +282,7 @@ def _latest() -> Screening | None:
     """Return what became of the last file that was to be screened."""
     if not may("screen"):
         return None
-    found = services().history.of(user().username, limit=SCREENINGS)
+    found = services().screenings.list_for(user().username, limit=SCREENINGS)
     return next((each for each in found if each.state != CHECKED), None)
 
 
@@ -290,7 +290,9 @@ def result_table(screening: Screening | None) -> tuple[list[tuple[str, str]], li
     """Return the columns that say whom a row is about (what each is, its name), and the most probable flagged rows."""
     if screening is None or screening.state != DONE:
         return [], []
-    found = Outcome(Folder.kept(services().settings.instance, screening.id), screening.threshold)
+    found = ScreeningOutcome(
+        UploadFolder.kept(services().settings.instance, screening.id), screening.threshold
+    )
     # deleted from the disk: the list of screenings says so
     if not found.there:
         return [], []

@@ -13,18 +13,18 @@ from screening.explore.entities import past_of
 from screening.intake import header_of, read_records
 from screening.ledger import identity
 from screening.ledger.fields import entities_of
-from screening.ledger.filters import Filter
+from screening.ledger.filters import DecisionFilter
 from screening.scoring.score import score
 from screening.uploads.replaying import transaction_of
-from screening.uploads.results import Outcome
+from screening.uploads.results import ScreeningOutcome
 from screening.uploads.screenings import DONE, Screening
-from screening.uploads.upload_folder import Folder
+from screening.uploads.upload_folder import UploadFolder
 from screening.web.http.sessions import require, user
 from screening.web.services import services
 from screening.web.views.decisions import (
     LedgerRow,
     ReasonBar,
-    Timeline,
+    TimelineView,
     level_of,
     reason_bars,
     timeline,
@@ -43,7 +43,7 @@ def show(transaction_id: str) -> Any:
     row = None if parsed is None else mine.ledger.questions.one(parsed, owner_seen())
     if row is None:
         raise NotFound("There is no such decision.", remedy="Take an id that the app or the API gave.")
-    screening = mine.history.get(row["screening"]) if row["screening"] else None
+    screening = mine.screenings.get(row["screening"]) if row["screening"] else None
     if screening is not None and screening.owner == user().username.casefold():
         target = url_for("decisions.of_file", screening_id=screening.id, number=row["number"])
         return redirect(target, HTTPStatus.SEE_OTHER)
@@ -62,10 +62,10 @@ def show(transaction_id: str) -> Any:
 def of_file(screening_id: str, number: int) -> Any:
     """Show a row of a file, from 1, with the one before and the one after."""
     mine = services()
-    screening = mine.history.owned(screening_id, user().username)
+    screening = mine.screenings.owned(screening_id, user().username)
     if screening.state != DONE:
         raise Conflict("This screening has no result yet.", remedy="Come back when it is done.")
-    found = Outcome(Folder.kept(mine.settings.instance, screening.id), screening.threshold)
+    found = ScreeningOutcome(UploadFolder.kept(mine.settings.instance, screening.id), screening.threshold)
     if not found.there or not 1 <= number <= len(found.probability):
         raise NotFound(
             "This file has no such row.", remedy="Rows are counted from 1, the header not counted."
@@ -74,7 +74,7 @@ def of_file(screening_id: str, number: int) -> Any:
     (record,) = read_records(found.canonical, found.offsets, [number - 1])
     asked = mine.ledger.questions.ask(
         "SELECT * EXCLUDE (label), known AS label FROM chosen WHERE number = $number",
-        Filter(screening=screening.id),
+        DecisionFilter(screening=screening.id),
         {"number": number},
     )
     row = next(iter(asked.rows), None)
@@ -129,7 +129,7 @@ def _page(
 
 
 def effects_of(row: dict[str, Any]) -> list[float]:
-    """Return the effects of a decision's reasons, worked out anew by its detector; none if others come out.
+    """Return the effects of a decision's reasons, worked out again by its detector; none if others come out.
 
     The ledger keeps the words of the reasons. A detector that looks back may find other ones: its past has grown.
     """
@@ -143,7 +143,7 @@ def effects_of(row: dict[str, Any]) -> list[float]:
         scored = score(
             transaction_of(row, detector, mine.settings.instance),
             detector,
-            mine.policy.seen(mine.recollections, detector, row["owner"]),
+            mine.policy.seen(mine.history_cache, detector, row["owner"]),
             threshold=row["threshold"],
             probabilities=mine.probabilities,
         )
@@ -157,7 +157,7 @@ def effects_of(row: dict[str, Any]) -> list[float]:
 
 def pasts_of(
     row: dict[str, Any], shown: LedgerRow
-) -> list[tuple[str, str, list[LedgerRow], Timeline | None]]:
+) -> list[tuple[str, str, list[LedgerRow], TimelineView | None]]:
     """Return for each that the decision is about its kind, its value, and its transactions up to this one."""
     found = []
     for kind, value in entities_of(row):

@@ -28,7 +28,7 @@ def show(kind: str, value: str) -> Any:
     if found is None:
         raise NotFound(
             f"No decision here is about this {kind}." if kind in ENTITIES else "There is no such kind.",
-            remedy="Look for the id with the search: it finds ids as they stand in the files, capital letters or not.",
+            remedy="Look for the id with the search: it finds ids as they appear in the files, capital letters or not.",
         )
     rows = [LedgerRow.of(row) for row in found.latest]
     return render_template("entity.html", entity=found, rows=rows, timeline=timeline(rows))

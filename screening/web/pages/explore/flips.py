@@ -11,12 +11,12 @@ from werkzeug.datastructures import MultiDict
 
 from screening.detectors.detector import Detector
 from screening.errors import NotFound, ScreeningError
-from screening.ledger.filters import Filter, Unanswered
+from screening.ledger.filters import DecisionFilter, Unanswered
 from screening.shadow.flips import SHOWN, Flips, flips, scores_of
 from screening.shadow.scores import ShadowStore
-from screening.uploads.results import Outcome
+from screening.uploads.results import ScreeningOutcome
 from screening.uploads.screenings import DONE, OPEN_STATES, Screening
-from screening.uploads.upload_folder import Folder
+from screening.uploads.upload_folder import UploadFolder
 from screening.web.http.ledger_filters import COMMON, SHARE, TEXT, BadQuery, filter_of, value_of
 from screening.web.http.operations import Parameter
 from screening.web.http.sessions import may, require, user
@@ -89,7 +89,7 @@ def index() -> tuple[str, int]:
     except (BadQuery, NotFound, NoScores, Unanswered) as refused:
         problem = refused
         wanting = screening if isinstance(refused, NoScores) else None
-    twin = None if wanting is None else mine.history.twin(wanting, sides.other)
+    twin = None if wanting is None else mine.screenings.twin(wanting, sides.other)
     text = render_template(
         "flips.html",
         given=given,
@@ -116,7 +116,7 @@ def _known() -> list[Detector]:
     return sorted(found, key=lambda one: (one is not mine.default, one.name))
 
 
-def chosen_screening(chosen: Filter) -> Screening | None:
+def chosen_screening(chosen: DecisionFilter) -> Screening | None:
     """Return the screening that the address names.
 
     Raises:
@@ -124,7 +124,7 @@ def chosen_screening(chosen: Filter) -> Screening | None:
     """
     if chosen.screening is None:
         return None
-    found = services().history.get(chosen.screening)
+    found = services().screenings.get(chosen.screening)
     if found is None or (not may("see_all") and found.owner != user().username.casefold()):
         raise NotFound("There is no such screening.", remedy="Choose one of the list.")
     return found
@@ -148,7 +148,7 @@ def _sides(given: MultiDict[str, str], names: list[str], screening: Screening | 
     )
 
 
-def compare(chosen: Filter, sides: Sides, screening: Screening | None) -> tuple[Flips, str]:
+def compare(chosen: DecisionFilter, sides: Sides, screening: Screening | None) -> tuple[Flips, str]:
     """Return which rows flip, and where the other's probabilities come from.
 
     Raises:
@@ -165,9 +165,9 @@ def compare(chosen: Filter, sides: Sides, screening: Screening | None) -> tuple[
 
 def _scores(sides: Sides, screening: Screening | None) -> tuple[Any, str]:
     mine = services()
-    twin = None if screening is None else mine.history.twin(screening, sides.other)
+    twin = None if screening is None else mine.screenings.twin(screening, sides.other)
     if screening is not None and twin is not None and twin.state == DONE and twin.detector == sides.other:
-        left = Outcome(Folder.kept(mine.settings.instance, twin.id), twin.threshold)
+        left = ScreeningOutcome(UploadFolder.kept(mine.settings.instance, twin.id), twin.threshold)
         if left.there:
             return scores_of(screening.id, left.probability), f"{sides.other} has scored the same file, too."
     runs = [

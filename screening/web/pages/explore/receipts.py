@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, render_template
 
-from screening.reports.receipt import Receipt, Replayed
+from screening.reports.receipt import Receipt, ReplayedDecision
 from screening.web.http.sessions import require
 from screening.web.views.decisions import LedgerRow
 from screening.web.views.receipts import receipt_of, replayed
@@ -26,6 +26,6 @@ def again(transaction_id: str) -> str:
     return receipt_page(*replayed(transaction_id))
 
 
-def receipt_page(receipt: Receipt, found: Replayed | None = None) -> str:
+def receipt_page(receipt: Receipt, found: ReplayedDecision | None = None) -> str:
     """Return the page of a receipt, and of what came of deciding once more."""
     return render_template("receipt.html", receipt=receipt, row=LedgerRow.of(receipt.row), replayed=found)

@@ -33,7 +33,7 @@ def find() -> Any:
     if not wanted:
         return render_template("search.html", searched="", entities=[], files=[])
     mine = services()
-    screening = mine.history.get(wanted)
+    screening = mine.screenings.get(wanted)
     if screening is not None and screening.owner == user().username.casefold():
         return redirect(url_for("results.show", screening_id=screening.id), HTTPStatus.SEE_OTHER)
     transaction = identity.parse(wanted)
@@ -41,7 +41,7 @@ def find() -> Any:
         return redirect(url_for("decisions.show", transaction_id=str(transaction)), HTTPStatus.SEE_OTHER)
     value = wanted if masked(wanted) == wanted else tokens_of(mine.settings.instance).replaced(wanted)
     entities = find_entities(mine.ledger.questions, value, owner_seen())
-    files = mine.history.named(user().username, wanted, limit=MOST_FILES)
+    files = mine.screenings.named(user().username, wanted, limit=MOST_FILES)
     if len(entities) == 1 and not files:
         (only,) = entities
         return redirect(url_for("entities.show", kind=only.kind, value=only.value), HTTPStatus.SEE_OTHER)

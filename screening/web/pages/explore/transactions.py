@@ -8,7 +8,7 @@ from flask import Blueprint, render_template, request, url_for
 from werkzeug.datastructures import MultiDict
 
 from screening.explore.counts import MONEY, total
-from screening.explore.listing import ORDERS, Order, page_of
+from screening.explore.listing import ORDERS, ListOrder, page_of
 from screening.ledger.filters import amounts
 from screening.web.http.ledger_filters import ROWS, filter_of, one_of, value_of, whole
 from screening.web.http.operations import Parameter
@@ -44,7 +44,7 @@ def transactions() -> str:
     )
     chosen = filter_of(given, QUERY, owner_seen())
     by, way, page = (value_of(given, name, parameter) for name, parameter in SHOWN.items())
-    order = Order(by or "time", True if way is None else way)
+    order = ListOrder(by or "time", True if way is None else way)
     questions = services().ledger.questions
     summed = questions.summary(chosen)
     counts = total(summed.rows, ("transactions", "flagged", "fraud_cases"))
@@ -75,7 +75,7 @@ def transactions() -> str:
     )
 
 
-def _heading(filters: dict[str, Any], order: Order, by: str) -> tuple[str, str]:
+def _heading(filters: dict[str, Any], order: ListOrder, by: str) -> tuple[str, str]:
     """Return where the heading of a column leads, and its ``aria-sort``: the other way round if it is sorted so."""
     here = by == order.by
     way = "asc" if here and order.descending else "desc"

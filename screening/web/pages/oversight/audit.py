@@ -13,7 +13,7 @@ from flask import Blueprint, Response, render_template, request, url_for
 from screening.errors import NotFound
 from screening.infra.audit.chain import CHAIN, encode
 from screening.infra.audit.log import AuditLog
-from screening.infra.audit.search import BadSearch, Search, about_of, forwards, search
+from screening.infra.audit.search import AuditSearch, BadSearch, about_of, forwards, search
 from screening.intake.formulas import csv_text
 from screening.web.http import request_audit
 from screening.web.http.sessions import require
@@ -93,13 +93,13 @@ def given_filters() -> dict[str, str]:
     return {name: text for name in FILTERS if (text := request.args.get(name, "").strip())}
 
 
-def _search(given: Mapping[str, str]) -> Search:
+def _search(given: Mapping[str, str]) -> AuditSearch:
     begin, end = _day(given, "from"), _day(given, "to")
     if begin is not None and end is not None and end < begin:
         raise BadSearch(
             "The last day is before the first.", where="to", remedy="Choose the days the other way round."
         )
-    return Search(
+    return AuditSearch(
         user=given.get("user"),
         about=given.get("object"),
         event=given.get("event"),

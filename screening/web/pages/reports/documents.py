@@ -10,7 +10,7 @@ from flask import Blueprint, Response, redirect, render_template, request, send_
 from werkzeug.exceptions import Forbidden
 
 from screening.errors import Conflict, NotFound, ScreeningError
-from screening.reports.documents import Document, DocumentFolder, What
+from screening.reports.documents import Document, DocumentFolder, DocumentSubject
 from screening.uploads.screenings import DONE
 from screening.web.http import request_audit
 from screening.web.http.sessions import may, require, user
@@ -45,11 +45,11 @@ def order() -> Any:
     what, kind = request.form.get("what", ""), request.form.get("kind", "")
     if kind not in KINDS:
         raise BadDocument("A document is pdf or xlsx.", where="kind", remedy="Choose one of them.")
-    if what == What.SCREENING:
+    if what == DocumentSubject.SCREENING:
         made = order_of_screening(kind)
-    elif what == What.PERIOD:
+    elif what == DocumentSubject.PERIOD:
         made = order_of_period(kind)
-    elif what == What.MODEL:
+    elif what == DocumentSubject.MODEL:
         made = order_of_model(kind)
     else:
         raise BadDocument(
@@ -62,13 +62,15 @@ def order() -> Any:
 
 def order_of_screening(kind: str) -> str:
     """Order the document of a screening; return its id. Raises :class:`Conflict` where that has no result."""
-    screening = services().history.owned(request.form.get("screening", ""), user().username)
+    screening = services().screenings.owned(request.form.get("screening", ""), user().username)
     if screening.state != DONE:
         raise Conflict(
             "This screening has no result.", remedy="Wait until it is done, or upload the file again."
         )
     stem = screening.filename.split(".")[0] or "screening"
-    return order_document(What.SCREENING, kind, filename=f"{stem}-all.{kind}", subject=screening.id)
+    return order_document(
+        DocumentSubject.SCREENING, kind, filename=f"{stem}-all.{kind}", subject=screening.id
+    )
 
 
 def order_of_period(kind: str) -> str:
@@ -76,7 +78,9 @@ def order_of_period(kind: str) -> str:
     start, end = read_period(request.form)
     last = end - timedelta(days=1)
     name = f"decisions-{start:%Y-%m-%d}-to-{last:%Y-%m-%d}.{kind}"
-    return order_document(What.PERIOD, kind, filename=name, start=start, end=end, whose=owner_seen())
+    return order_document(
+        DocumentSubject.PERIOD, kind, filename=name, start=start, end=end, whose=owner_seen()
+    )
 
 
 def order_of_model(kind: str) -> str:
@@ -87,10 +91,10 @@ def order_of_model(kind: str) -> str:
     if kind != "pdf":
         raise BadDocument("A model-risk pack is a PDF.", where="kind", remedy="Choose pdf.")
     name = look_at(request.form.get("detector", "")).name
-    return order_document(What.MODEL, kind, filename=f"{name}-model-risk.pdf", subject=name)
+    return order_document(DocumentSubject.MODEL, kind, filename=f"{name}-model-risk.pdf", subject=name)
 
 
-def order_document(what: What, kind: str, **more: Any) -> str:
+def order_document(what: DocumentSubject, kind: str, **more: Any) -> str:
     """Order a document in the name of whoever asks; return its id."""
     name = user().username
     services().quota.require(name)
@@ -108,7 +112,7 @@ def model_risk() -> str:
     return render_template(
         "model_risk.html",
         detectors=[(one, services().detectors.standing(one.name)) for one in shown()],
-        documents=[each for each in found if each.what == What.MODEL],
+        documents=[each for each in found if each.what == DocumentSubject.MODEL],
         kept=services().settings.keep_reports_days,
     )
 

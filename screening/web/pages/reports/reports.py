@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from flask import Blueprint, Response, render_template, request
 
 from screening.errors import ScreeningError
-from screening.ledger.filters import Filter
+from screening.ledger.filters import DecisionFilter
 from screening.web.http import request_audit
 from screening.web.http.sessions import require, user
 from screening.web.services import services
@@ -87,7 +87,7 @@ def _workbook(start: datetime, end: datetime, told: Mapping[str, Any]) -> bytes:
     from screening.reports.period_workbook import write_period
 
     out = io.BytesIO()
-    chosen = Filter(owner=owner_seen(), start=start, end=end)
+    chosen = DecisionFilter(owner=owner_seen(), start=start, end=end)
     questions = services().ledger.questions
     found = _figures(start, end, rows=0)
     write_period(out, found, questions, chosen, whole=False, files=lambda _one: None, **told)
@@ -98,7 +98,7 @@ def _figures(start: datetime, end: datetime, *, rows: int) -> PeriodFigures:
     from screening.reports import period_report
 
     return period_report.figures(
-        services().ledger.questions, Filter(owner=owner_seen(), start=start, end=end), most_rows=rows
+        services().ledger.questions, DecisionFilter(owner=owner_seen(), start=start, end=end), most_rows=rows
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 
-from screening.reports.schedules import Every, Schedules
+from screening.reports.schedules import ReportInterval, Schedules
 from screening.web.http import request_audit
 from screening.web.http.sessions import require, user
 from screening.web.services import services
@@ -25,7 +25,7 @@ def index() -> str:
         "schedules.html",
         schedules=schedules().all(),
         documents=[each for each in seen if each.schedule],
-        periods=list(Every),
+        periods=list(ReportInterval),
         hour=settings.reports_hour,
         kept=settings.keep_reports_days,
     )

@@ -15,9 +15,9 @@ from screening.ledger import identity
 from screening.ledger.filters import Unanswered
 from screening.review.around import around, similar
 from screening.review.people import Reviewer
-from screening.review.tables import Case, CaseState, Item
-from screening.uploads.results import Outcome
-from screening.uploads.upload_folder import Folder
+from screening.review.tables import Case, CaseItem, CaseState
+from screening.uploads.results import ScreeningOutcome
+from screening.uploads.upload_folder import UploadFolder
 from screening.web.http import request_audit
 from screening.web.http.sessions import may, require, user
 from screening.web.pages.review import forms
@@ -234,21 +234,23 @@ def around_of(case: Case, items: Any, who: Reviewer) -> dict[str, Any]:
     }
 
 
-def _about(case: Case, item: Item) -> tuple[str | None, str | None]:
+def _about(case: Case, item: CaseItem) -> tuple[str | None, str | None]:
     if case.kind is not None:
         return case.kind, case.value
     return next(iter(item.who.items()), (None, None))
 
 
 def cells_of(row: dict[str, Any]) -> dict[str, Any]:
-    """Return every column of a transaction: as a program sent it, or as it stands in its file."""
+    """Return every column of a transaction: as a program sent it, or as it appears in its file."""
     if row["values"] is not None:
         found: dict[str, Any] = json.loads(row["values"])
         return found
-    screening = services().history.get(row["screening"]) if row["screening"] else None
+    screening = services().screenings.get(row["screening"]) if row["screening"] else None
     if screening is None:
         return {}
-    left = Outcome(Folder.kept(services().settings.instance, screening.id), screening.threshold)
+    left = ScreeningOutcome(
+        UploadFolder.kept(services().settings.instance, screening.id), screening.threshold
+    )
     if not left.there:
         return {}
     (record,) = read_records(left.canonical, left.offsets, [row["number"] - 1])

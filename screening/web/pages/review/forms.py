@@ -7,9 +7,9 @@ from typing import Any
 from flask import request
 
 from screening.errors import ScreeningError
-from screening.review.deciding import UNDO, Decided, Decision
+from screening.review.deciding import UNDO, DecidedCase, ReviewDecision
 from screening.review.listing import last_undoable
-from screening.review.tables import Outcome
+from screening.review.tables import ReviewOutcome
 from screening.web.http import request_audit
 from screening.web.http.sessions import may
 from screening.web.services import services
@@ -30,7 +30,7 @@ def undoable() -> Any:
     return last_undoable(services().database, views.reviewer().name, views.now() - UNDO)
 
 
-def record(found: list[Decided], decision: Decision) -> None:
+def record(found: list[DecidedCase], decision: ReviewDecision) -> None:
     """Tell the audit log of decisions."""
     for one in found:
         request_audit.record(
@@ -44,7 +44,7 @@ def record(found: list[Decided], decision: Decision) -> None:
         )
 
 
-def decision_given() -> Decision:
+def decision_given() -> ReviewDecision:
     """Return what the form says.
 
     Raises:
@@ -52,12 +52,12 @@ def decision_given() -> Decision:
     """
     form = request.form
     try:
-        outcome = Outcome(form.get("decision", ""))
+        outcome = ReviewOutcome(form.get("decision", ""))
     except ValueError:
         raise BadDecision(
             "The decision is none of fraud, legitimate and unsure.", "decision", "Choose one of them."
         ) from None
-    return Decision(
+    return ReviewDecision(
         outcome=outcome,
         fraud_type=form.get("fraud_type") or None,
         reason=form.get("reason", ""),

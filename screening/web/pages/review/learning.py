@@ -13,14 +13,14 @@ from screening.errors import Conflict, NotFound, ScreeningError
 from screening.infra.disk_space import require_room
 from screening.infra.file_hash import sha256_of
 from screening.infra.job_queue import new_id
-from screening.intake import Kind
+from screening.intake import FileKind
 from screening.ledger.filters import Unanswered
 from screening.training.column_choices import check_name, overruled
-from screening.training.from_reviews import Known, delay_of, description, free_name, known, roles_of
+from screening.training.from_reviews import KnownLabels, delay_of, description, free_name, known, roles_of
 from screening.training.trainings import TrainingFolder
 from screening.uploads.labelled_rows import LABEL, gather
 from screening.web.http.sessions import require, user
-from screening.web.pages.training_columns import DAY, Chosen, begin, guess
+from screening.web.pages.training_columns import DAY, FormValues, begin, guess
 from screening.web.services import services
 
 blueprint = Blueprint("reviewed", __name__, url_prefix="/detectors/from-reviews")
@@ -63,7 +63,7 @@ def _begin(detector: Detector, name: str) -> str:
         folder.create()
         owner = user().username
         mine.trainings.begin(
-            training_id, owner=owner, filename=f"{detector.name}-reviewed.csv", kind=Kind.CSV, name=name
+            training_id, owner=owner, filename=f"{detector.name}-reviewed.csv", kind=FileKind.CSV, name=name
         )
         found = gather(folder.arriving, detector, mine.ledger, mine.settings.instance)
         folder.complete()
@@ -83,7 +83,7 @@ def _begin(detector: Detector, name: str) -> str:
 def order_training(training_id: str, detector: Detector, name: str, words: str, delay: float | None) -> None:
     """Start the training with the roles that the detector's own columns have."""
     kept = services().trainings
-    chosen = Chosen.of(guess(kept.found(training_id)))
+    chosen = FormValues.of(guess(kept.found(training_id)))
     tokens = {} if detector.card is None else dict(detector.card.tokens)
     chosen = replace(
         chosen,
@@ -109,7 +109,7 @@ def _detector(name: str) -> Detector:
 
 def _page(name: str, problem: ScreeningError | None = None) -> tuple[str, int]:
     mine = services()
-    found: list[Known] = []
+    found: list[KnownLabels] = []
     try:
         found = known(_detector(name).name, mine.ledger)
     except (NotFound, Unanswered) as refused:

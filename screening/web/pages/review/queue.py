@@ -12,7 +12,7 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from screening.errors import Conflict
 from screening.ledger.fields import ENTITIES
 from screening.ledger.filters import Unanswered
-from screening.review.listing import MOST_COUNTED, Chosen, standing
+from screening.review.listing import MOST_COUNTED, CaseFilter, standing
 from screening.review.missed import Missed, missed
 from screening.review.tables import CaseState
 from screening.web.http import request_audit
@@ -126,17 +126,17 @@ def undo() -> Any:
 
 
 def back() -> str:
-    """Return the list that a form came from: its filters stand in the form."""
+    """Return the list that a form came from: its filters appear in the form."""
     kept: dict[str, Any] = {name: request.form[name] for name in FILTERS if request.form.get(name)}
     return url_for("review.index", **kept)
 
 
-def _chosen(given: dict[str, str]) -> Chosen:
+def _chosen(given: dict[str, str]) -> CaseFilter:
     state = given.get("state", "waiting")
     if state not in ("waiting", "all", *CaseState):
         raise Conflict(f"There is no state {state}.", remedy="Choose one of the list.")
     kind, value = given.get("kind"), given.get("value")
-    return Chosen(
+    return CaseFilter(
         state=None if state == "all" else state,
         mine="mine" in given,
         assignee=given.get("assignee"),

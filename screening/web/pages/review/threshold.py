@@ -12,10 +12,10 @@ from flask import Blueprint, redirect, render_template, request, url_for
 
 from screening.errors import ScreeningError
 from screening.intake import numbers
-from screening.ledger.filters import Filter, Unanswered
-from screening.review.threshold import Advice, Days, Prices, advise
+from screening.ledger.filters import DecisionFilter, Unanswered
+from screening.review.threshold import Advice, Days, ReviewPrices, advise
 from screening.scoring.applied_thresholds import BadThreshold
-from screening.scoring.thresholds import Limits
+from screening.scoring.thresholds import Thresholds
 from screening.web.http import request_audit
 from screening.web.http.sessions import require
 from screening.web.services import services
@@ -45,7 +45,7 @@ def index() -> tuple[str, int]:
     chosen = request.args.get("detector") or mine.detectors.default.name
     found: list[Advice] = []
     problem: ScreeningError | None = None
-    prices = Prices()
+    prices = ReviewPrices()
     days = mine.settings.review_days
     try:
         prices = given_prices()
@@ -53,7 +53,7 @@ def index() -> tuple[str, int]:
         since = views.now() - timedelta(days=days)
         found = advise(
             mine.ledger.questions,
-            Filter(owner=owner_seen(), detector=chosen, decided_from=since),
+            DecisionFilter(owner=owner_seen(), detector=chosen, decided_from=since),
             prices,
             given_days(),
         )
@@ -105,20 +105,20 @@ def _apply(given: Mapping[str, Any], by: str) -> str:
     if [before.review, before.block] != list(given["before"]):
         raise approvals.Outdated(
             f"The thresholds of {detector} were changed since: they are {words_of(before)}.",
-            remedy="Reject it, and propose the change anew.",
+            remedy="Reject it, and propose the change again.",
         )
     limits = apply_thresholds(detector, given["review"], given["block"], reason=given["reason"], by=by)
     return f"{detector} decides at {words_of(limits)} from now on. What was decided stays as it is."
 
 
-def words_of(limits: Limits) -> str:
+def words_of(limits: Thresholds) -> str:
     """Return thresholds in words."""
     return f"{limits.review:g}" + (f", and {limits.block:g} to block" if limits.block is not None else "")
 
 
 def apply_thresholds(
     detector: str, review: float | None, block: float | None, *, reason: str, by: str
-) -> Limits:
+) -> Thresholds:
     """Apply thresholds, and tell the audit log what they were. The one way to do it.
 
     Raises:
@@ -174,15 +174,15 @@ def given_days() -> Days | None:
         ) from None
 
 
-def given_prices() -> Prices:
+def given_prices() -> ReviewPrices:
     """Return what the form says.
 
     Raises:
         BadPrice: a field holds no number that can be.
     """
-    usual = Prices()
+    usual = ReviewPrices()
     capacity = _number("capacity", None)
-    return Prices(
+    return ReviewPrices(
         review=_number("review", usual.review) or 0.0,
         stopped=_number("stopped", usual.stopped) or 0.0,
         lost=(_number("lost", 100 * usual.lost, 100.0) or 0.0) / 100,

@@ -15,12 +15,12 @@ from sqlalchemy import select
 
 from screening.errors import BadFile, Conflict, NotFound, ScreeningError
 from screening.review.counting import MOST_PARAMETERS, parts
-from screening.review.deciding import Decision
-from screening.review.tables import Case, CaseState, Item
-from screening.review.tables import Outcome as Said
+from screening.review.deciding import ReviewDecision
+from screening.review.tables import Case, CaseItem, CaseState
+from screening.review.tables import ReviewOutcome as Said
 from screening.uploads.decided_workbook import DecidedRow, read_decisions
-from screening.uploads.results import Outcome
-from screening.uploads.upload_folder import Folder
+from screening.uploads.results import ScreeningOutcome
+from screening.uploads.upload_folder import UploadFolder
 from screening.web.http import guard, request_audit
 from screening.web.http.sessions import require, user
 from screening.web.pages.review import forms
@@ -33,7 +33,7 @@ MOST_TOLD = 5
 
 
 @dataclass(slots=True)
-class Taken:
+class WorkbookResult:
     """Result for the rows of a workbook."""
 
     decided: int = 0
@@ -85,26 +85,28 @@ def _read() -> tuple[str, list[DecidedRow]]:
         return read_decisions(path, Path(folder), _outcome_of)
 
 
-def _outcome_of(screening_id: str) -> Outcome | None:
+def _outcome_of(screening_id: str) -> ScreeningOutcome | None:
     try:
-        screening = services().history.owned(screening_id, user().username)
+        screening = services().screenings.owned(screening_id, user().username)
     except NotFound:
         return None
-    return Outcome(Folder.kept(services().settings.instance, screening.id), screening.threshold)
+    return ScreeningOutcome(
+        UploadFolder.kept(services().settings.instance, screening.id), screening.threshold
+    )
 
 
-def decide_all(screening: str, rows: Sequence[DecidedRow]) -> Taken:
+def decide_all(screening: str, rows: Sequence[DecidedRow]) -> WorkbookResult:
     """Decide by case: whole cases of one decision together, the others on a part of their transactions."""
-    taken, refused = Taken(), Counter[str]()
+    taken, refused = WorkbookResult(), Counter[str]()
     taken.refused = refused
     items = _items(screening, [row.number for row in rows])
-    groups: dict[tuple[int, Decision], list[str]] = defaultdict(list)
+    groups: dict[tuple[int, ReviewDecision], list[str]] = defaultdict(list)
     for row in rows:
         item = items.get(row.number)
         if item is None:
             taken.waiting += 1
             continue
-        decision = Decision(
+        decision = ReviewDecision(
             outcome=Said(row.decision), fraud_type=row.fraud_type or None, note=row.note, reason="Workbook"
         )
         groups[item.case_id, decision].append(item.id)
@@ -126,16 +128,16 @@ def decide_all(screening: str, rows: Sequence[DecidedRow]) -> Taken:
     return taken
 
 
-def _is_said(case: Case, decision: Decision) -> bool:
+def _is_said(case: Case, decision: ReviewDecision) -> bool:
     kind = " ".join((decision.fraud_type or "").split()).casefold()
     return case.outcome == decision.outcome and kind in ("", case.fraud_type)
 
 
-def _items(screening: str, numbers: Sequence[int]) -> dict[int, Item]:
-    found: dict[int, Item] = {}
+def _items(screening: str, numbers: Sequence[int]) -> dict[int, CaseItem]:
+    found: dict[int, CaseItem] = {}
     with services().database.read() as session:
         for some in parts(numbers, MOST_PARAMETERS):
-            query = select(Item).where(Item.screening == screening, Item.number.in_(some))
+            query = select(CaseItem).where(CaseItem.screening == screening, CaseItem.number.in_(some))
             found.update((item.number, item) for item in session.scalars(query))
     return found
 
@@ -143,10 +145,12 @@ def _items(screening: str, numbers: Sequence[int]) -> dict[int, Item]:
 def case_of(item: str) -> Case | None:
     """Return the case that a flagged transaction is in, if it is in one."""
     with services().database.read() as session:
-        return session.scalar(select(Case).join(Item, Item.case_id == Case.id).where(Item.id == item))
+        return session.scalar(
+            select(Case).join(CaseItem, CaseItem.case_id == Case.id).where(CaseItem.id == item)
+        )
 
 
-def _words(taken: Taken) -> str:
+def _words(taken: WorkbookResult) -> str:
     parts_of_it = [f"{taken.decided:,} transactions were decided"]
     if taken.known:
         parts_of_it.append(f"{taken.known:,} were so already")

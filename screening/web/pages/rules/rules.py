@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 from flask import Blueprint, Response, flash, redirect, render_template, request, url_for
 
 from screening.errors import BadArtefact, NotFound, ScreeningError
-from screening.ledger.filters import Filter
+from screening.ledger.filters import DecisionFilter
 from screening.rules import rules_file
 from screening.rules.facts import COMMON, KnownFacts
 from screening.rules.language.problems import BadRule
 from screening.rules.rules_file import written
-from screening.rules.store import Draft, draft_of
+from screening.rules.store import RuleDraft, draft_of
 from screening.rules.tables import ASKED, Effect, Rule, RuleState
 from screening.rules.taking import take
 from screening.web.http import request_audit
@@ -48,7 +48,9 @@ def index() -> str:
     shadow: Mapping[str, Hits] = {}
     try:
         since = datetime.now(UTC) - timedelta(days=RECENT_DAYS)
-        active, shadow = hits(services().ledger.questions, Filter(owner=owner_seen(), decided_from=since))
+        active, shadow = hits(
+            services().ledger.questions, DecisionFilter(owner=owner_seen(), decided_from=since)
+        )
     except ScreeningError as refused:  # it takes too long, or too much memory
         problem = refused
     shipped = {one.draft.name.casefold() for one in rules_file.shipped().rules}
@@ -66,7 +68,7 @@ def index() -> str:
 @require("draft_rules")
 def new() -> str:
     """Show an empty form."""
-    return form_page(Draft(name="", condition="", detector=request.args.get("detector")))
+    return form_page(RuleDraft(name="", condition="", detector=request.args.get("detector")))
 
 
 @blueprint.post("")
@@ -148,7 +150,7 @@ def change(number: str) -> Any:
     return redirect(url_for("rules.show", number=rule.id), BACK)
 
 
-def propose(rule: Rule, draft: Draft, seen: int) -> Any:
+def propose(rule: Rule, draft: RuleDraft, seen: int) -> Any:
     """Propose the change of a rule that is asked of transactions; drafts are changed at once."""
     draft = draft.stripped()
     try:
@@ -163,7 +165,7 @@ def propose(rule: Rule, draft: Draft, seen: int) -> Any:
 
 @approvals.action("rule_change", "Change of a rule")
 def _change(given: Mapping[str, Any], by: str) -> str:
-    rule = store_of().change(given["rule"], Draft(**given["draft"]), by, seen=given["version"])
+    rule = store_of().change(given["rule"], RuleDraft(**given["draft"]), by, seen=given["version"])
     views.record_change("rule_changed", rule)
     return f"{rule.name} was changed."
 
@@ -197,7 +199,7 @@ def set_state(number: str) -> Any:
 
 
 def form_page(
-    draft: Draft,
+    draft: RuleDraft,
     *,
     rule: Rule | None = None,
     problem: ScreeningError | None = None,
@@ -224,7 +226,7 @@ def form_page(
     )
 
 
-def trial_page(draft: Draft, rule: Rule | None = None) -> Any:
+def trial_page(draft: RuleDraft, rule: Rule | None = None) -> Any:
     """Return the page with what is wrong with a rule, or with what it would have done."""
     if request.form.get("do") == "try":
         trial, problem = try_draft(draft)
@@ -238,20 +240,20 @@ def trial_page(draft: Draft, rule: Rule | None = None) -> Any:
     return form_page(draft, rule=rule, checked=True)
 
 
-def try_draft(draft: Draft) -> tuple[Any, Any]:
+def try_draft(draft: RuleDraft) -> tuple[Any, Any]:
     """Return what a rule would have done, or why that can't be said."""
     from screening.rules.trying import Trials
 
     mine = services()
     trials = Trials(store_of(), mine.ledger.questions, mine.settings.label_delay_days)
-    chosen = Filter(owner=owner_seen(), detector=draft.detector)
+    chosen = DecisionFilter(owner=owner_seen(), detector=draft.detector)
     try:
         return trials.one(draft, chosen=chosen, now=datetime.now(UTC)), None
     except ScreeningError as problem:
         return None, problem
 
 
-def given_draft() -> Draft:
+def given_draft() -> RuleDraft:
     """Return what is written in the form.
 
     Raises:
@@ -261,7 +263,7 @@ def given_draft() -> Draft:
     wanted = form.get("detector")
     if wanted and wanted not in _known_detectors():
         raise BadRule("There is no such detector.", "detector", "Choose one of the list.")
-    return Draft(
+    return RuleDraft(
         name=form.get("name", ""),
         condition=form.get("condition", ""),
         effect=form.get("effect", Effect.FLAG),

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import date
 from itertools import pairwise
 
-from screening.monitoring.findings import Compared
-from screening.monitoring.quality import Estimate, Period
+from screening.monitoring.findings import ComparedColumn
+from screening.monitoring.quality import Estimate, QualityPeriod
 from screening.web.views.charts.geometry import BOTTOM, HEIGHT, RIGHT, TOP, WIDTH, Bar, Frame, Point, Tick
 
 # Room for “0.01 %” in the larger type of a phone.
@@ -42,7 +42,7 @@ class Dots:
     open: tuple[Point, ...]
 
 
-def scores(given: Compared) -> Bars:
+def scores(given: ComparedColumn) -> Bars:
     """Draw the shares of the score's bins, side by side, on a log scale: nearly all payments lie in the lowest ones."""
     right, bottom = WIDTH - RIGHT, HEIGHT - BOTTOM
     step = (right - LEFT) / len(given.now)
@@ -84,7 +84,7 @@ def scores(given: Compared) -> Bars:
     return Bars(frame, tuple(bars), table)
 
 
-def mini(given: Compared) -> Bars:
+def mini(given: ComparedColumn) -> Bars:
     """Return the bins of a column, small and without axes; the last one is the blanks."""
     width, most = MINI_STEP * len(given.now), max(*given.then, *given.now, 1e-9)
     bars = []
@@ -98,7 +98,7 @@ def mini(given: Compared) -> Bars:
     return Bars(Frame(width, MINI_HEIGHT, 0, width, 0, MINI_HEIGHT, (), ()), tuple(bars), ())
 
 
-def over_time(periods: Sequence[Period], which: str) -> Dots:
+def over_time(periods: Sequence[QualityPeriod], which: str) -> Dots:
     """Draw the precision or recall of each period in which there are labels enough.
 
     Args:
@@ -121,7 +121,7 @@ def over_time(periods: Sequence[Period], which: str) -> Dots:
     return Dots(frame, tuple(closed), tuple(open_ones))
 
 
-def flag_rates(periods: Sequence[Period]) -> Bars:
+def flag_rates(periods: Sequence[QualityPeriod]) -> Bars:
     """Return the share of flagged rows of each period."""
     rates = [period.flagged / period.rows if period.rows else 0.0 for period in periods]
     most = _round_up(max(rates, default=0.0))
@@ -142,7 +142,7 @@ def flag_rates(periods: Sequence[Period]) -> Bars:
     return Bars(frame, bars, ())
 
 
-def count_spans(periods: Sequence[Period]) -> int:
+def count_spans(periods: Sequence[QualityPeriod]) -> int:
     """Return the number of periods between the first and the last, those without rows among them."""
     if len(periods) < 2:
         return 1
@@ -150,7 +150,7 @@ def count_spans(periods: Sequence[Period]) -> int:
     return (periods[-1].start - periods[0].start).days // least + 1
 
 
-def _places(periods: Sequence[Period]) -> list[float]:
+def _places(periods: Sequence[QualityPeriod]) -> list[float]:
     spans = count_spans(periods)
     right, step = WIDTH - RIGHT, (WIDTH - RIGHT - LEFT) / spans
     if len(periods) < 2:
@@ -162,7 +162,7 @@ def _places(periods: Sequence[Period]) -> list[float]:
     ]
 
 
-def _timeline(periods: Sequence[Period], most: float) -> Frame:
+def _timeline(periods: Sequence[QualityPeriod], most: float) -> Frame:
     right, bottom = WIDTH - RIGHT, HEIGHT - BOTTOM
     every = max(math.ceil(len(periods) / MOST_DATES), 1)
     dates = tuple(

@@ -1,7 +1,8 @@
 """The Dash app that draws the dashboard, made when somebody opens it for the first time.
 
 It runs as an app of its own behind the page that checks who asks (:mod:`screening.web.pages.explore.dashboard`), and
-reads only through the :class:`Reader` that comes with each request. Importing it takes half a second, and some 25 MB.
+reads only through the :class:`BoardReader` that comes with each request. Importing it takes half a second, and some
+25 MB.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ from werkzeug.datastructures import MultiDict
 
 from screening.errors import ScreeningError
 from screening.explore.board import board
-from screening.ledger.filters import Interval
+from screening.ledger.filters import TrendInterval
 from screening.web.http.ledger_filters import DASHBOARD, filter_of, value_of
-from screening.web.views.dashboard.links import Links
+from screening.web.views.dashboard.links import RowLinks
 from screening.web.views.dashboard.panels import TITLES, Figures, Panel, panels, summary
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ WIDE = frozenset({"trends", "geography"})
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
+class BoardReader:
     """Reads for one request.
 
     Args:
@@ -79,8 +80,8 @@ class Reader:
             if value
         )
         chosen = filter_of(given, DASHBOARD, self.owner)
-        interval = value_of(given, "interval", DASHBOARD["interval"]) or Interval.DAY
-        links = Links(
+        interval = value_of(given, "interval", DASHBOARD["interval"]) or TrendInterval.DAY
+        links = RowLinks(
             self.rows_page, {name: value for name, value in given.items() if name != "interval"}, chosen
         )
         found = board(self.questions, chosen, interval, self.blocks)
@@ -142,7 +143,7 @@ def lazy_script(app: Mounted) -> str:
 def layout() -> Any:
     """Return the page that Dash makes, with the figures of the address that asks: one way to the server, not two."""
     environ = request.environ if request else {}
-    reader: Reader | None = environ.get(READER)
+    reader: BoardReader | None = environ.get(READER)
     search: str = environ.get(SEARCH, "")
     status, figures, board_data, *notes = (
         [[], [], None, *([] for _ in TITLES)] if reader is None else fill(search)
@@ -185,7 +186,7 @@ def panel_of(name: str, title: str, notes: Any) -> Any:
 
 def fill(search: str | None) -> list[Any]:
     """Answer with the status, the summary, each panel's figure and table, and each panel's notes."""
-    reader: Reader = request.environ[READER]
+    reader: BoardReader = request.environ[READER]
     try:
         figures, found = reader.read(search or "")
     except ScreeningError as problem:  # no figure of other filters stays beside what it says

@@ -23,7 +23,7 @@ FEWEST_ROWS = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class ChartMark:
     """One thing that is drawn twice, for its transactions and for its fraud cases. ``at`` is its place on the axis."""
 
     at: str
@@ -42,7 +42,7 @@ def plain(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def columns(marks: Sequence[Mark], *, dates: bool = False) -> Figure:
+def columns(marks: Sequence[ChartMark], *, dates: bool = False) -> Figure:
     """Return marks from left to right: transactions above, fraud cases below."""
     axis = {**axis_style(), "anchor": "y2", "showgrid": False, "type": "date" if dates else "category"}
     return _figure(
@@ -61,7 +61,7 @@ def columns(marks: Sequence[Mark], *, dates: bool = False) -> Figure:
     )
 
 
-def bars(marks: Sequence[Mark]) -> Figure:
+def bars(marks: Sequence[ChartMark]) -> Figure:
     """Return marks from above to below: transactions on the left, fraud cases on the right."""
     places = list(range(len(marks)))
     names = [plain(shortened(mark.at, LONGEST_LABEL)) for mark in marks]
@@ -92,7 +92,7 @@ def bars(marks: Sequence[Mark]) -> Figure:
     )  # fmt: skip
 
 
-def world(marks: Sequence[Mark]) -> Figure:
+def world(marks: Sequence[ChartMark]) -> Figure:
     """Return a map; ``at`` is the country's code of three letters."""
     most = max((mark.fraud_cases for mark in marks), default=0)
     trace = {
@@ -146,7 +146,7 @@ def _figure(data: list[dict[str, Any]], layout: dict[str, Any]) -> Figure:
     return {"data": data, "layout": {**common, **layout}}
 
 
-def _bars(marks: Sequence[Mark], field: str, colour: str, place: dict[str, Any]) -> dict[str, Any]:
+def _bars(marks: Sequence[ChartMark], field: str, colour: str, place: dict[str, Any]) -> dict[str, Any]:
     across = "x" if place.get("orientation") == "h" else "y"
     return {
         "type": "bar",
@@ -171,7 +171,7 @@ def axis_style() -> dict[str, Any]:
     }
 
 
-def count_axis(marks: Sequence[Mark], field: str) -> dict[str, Any]:
+def count_axis(marks: Sequence[ChartMark], field: str) -> dict[str, Any]:
     """Return an axis of whole numbers, from nought."""
     most = max((getattr(mark, field) for mark in marks), default=0)
     few = {"dtick": 1} if most < 4 else {"nticks": 4}

@@ -7,23 +7,23 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlencode
 
-from screening.ledger.filters import Basis, Filter, Interval
+from screening.ledger.filters import Basis, DecisionFilter, TrendInterval
 from screening.web.http.ledger_filters import MOST_CHARACTERS
 
 
 @dataclass(frozen=True, slots=True)
-class Links:
+class RowLinks:
     """Makes addresses of rows.
 
     Args:
         page: the path of the list.
-        query: the filters of the dashboard, as they stand in its address.
+        query: the filters of the dashboard, as they appear in its address.
         chosen: what they mean.
     """
 
     page: str
     query: Mapping[str, str]
-    chosen: Filter
+    chosen: DecisionFilter
 
     def rows(self, *, fraud: bool = False, **more: str | None) -> str | None:
         """Return the address of the rows of a mark.
@@ -44,7 +44,7 @@ class Links:
             case = {"flagged": "true"} if self.chosen.basis is Basis.FLAGGED else {"label": "fraud"}
         return f"{self.page}?{urlencode({**self.query, **own, **case})}"
 
-    def period(self, begins: datetime, interval: Interval, *, fraud: bool = False) -> str | None:
+    def period(self, begins: datetime, interval: TrendInterval, *, fraud: bool = False) -> str | None:
         """Return the address of the rows of one period, within the times that the dashboard is set to.
 
         Args:
@@ -60,17 +60,17 @@ class Links:
         return self.rows(fraud=fraud, from_=written(first), to=written(last))
 
 
-def following(begins: datetime, interval: Interval) -> datetime:
+def following(begins: datetime, interval: TrendInterval) -> datetime:
     """Return when the next period begins."""
-    if interval is Interval.MONTH:
+    if interval is TrendInterval.MONTH:
         year, month = divmod(begins.year * 12 + begins.month, 12)
         return begins.replace(year=year, month=month + 1)
     return (
         begins
         + {
-            Interval.HOUR: timedelta(hours=1),
-            Interval.DAY: timedelta(days=1),
-            Interval.WEEK: timedelta(days=7),
+            TrendInterval.HOUR: timedelta(hours=1),
+            TrendInterval.DAY: timedelta(days=1),
+            TrendInterval.WEEK: timedelta(days=7),
         }[interval]
     )
 

@@ -7,22 +7,22 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from screening.explore.board import Board, Groups, Range
+from screening.explore.board import Board, GroupCounts, Range
 from screening.explore.countries import country, on_map
 from screening.explore.counts import Row
-from screening.ledger.filters import Interval
-from screening.web.views.dashboard.charts import Figure, Mark, bars, columns, world
-from screening.web.views.dashboard.links import Links
+from screening.ledger.filters import TrendInterval
+from screening.web.views.dashboard.charts import ChartMark, Figure, bars, columns, world
+from screening.web.views.dashboard.links import RowLinks
 from screening.web.views.formatting import number, percent, plural
 
 MOST_PERIODS = 1000
 SEVERAL_NAMES = "#geography-table"
 """Target of the map for a country that the files write in several ways: its table has each with its rows."""
 PERIOD_FORMS = {
-    Interval.HOUR: "%-d %b %Y, %H:%M",
-    Interval.DAY: "%-d %b %Y",
-    Interval.WEEK: "week of %-d %b %Y",
-    Interval.MONTH: "%b %Y",
+    TrendInterval.HOUR: "%-d %b %Y, %H:%M",
+    TrendInterval.DAY: "%-d %b %Y",
+    TrendInterval.WEEK: "week of %-d %b %Y",
+    TrendInterval.MONTH: "%b %Y",
 }
 TIME_WORDS = {
     "event": "By the transactions' own time, UTC.",
@@ -92,7 +92,7 @@ TITLES = {
 """The panels in their order."""
 
 
-def panels(board: Board, interval: Interval, links: Links) -> list[Panel]:
+def panels(board: Board, interval: TrendInterval, links: RowLinks) -> list[Panel]:
     """Return all panels, in the order of :data:`TITLES`."""
     made = [
         trends_panel(board, interval, links),
@@ -108,7 +108,7 @@ def panels(board: Board, interval: Interval, links: Links) -> list[Panel]:
     return [by_name[name] for name in TITLES]
 
 
-def summary(board: Board, links: Links) -> list[Figures]:
+def summary(board: Board, links: RowLinks) -> list[Figures]:
     """Return the figures at the head."""
     sums = [(each, f" {each.currency}" if each.currency else "") for each in board.by_currency]
     shares = percent(board.fraud_percentage / 100, 2) if board.transactions else ""
@@ -154,7 +154,7 @@ def _without_amount(board: Board) -> str:
     return f"{number(board.without_amount)} {plural(board.without_amount, 'transaction has', 'transactions have')} none"
 
 
-def trends_panel(board: Board, interval: Interval, links: Links) -> Panel:
+def trends_panel(board: Board, interval: TrendInterval, links: RowLinks) -> Panel:
     """Return the panel of transactions over time."""
     shown = board.trends[-MOST_PERIODS:]
     marks, rows = [], []
@@ -173,7 +173,7 @@ def trends_panel(board: Board, interval: Interval, links: Links) -> Panel:
     return Panel("trends", columns(marks, dates=True) if marks else None, notes, head_of("Period"), rows)
 
 
-def geography_panel(board: Board, links: Links) -> Panel:
+def geography_panel(board: Board, links: RowLinks) -> Panel:
     """Return the panel of countries, as a map."""
     found = board.groups["country"]
     if not found.rows:
@@ -218,7 +218,7 @@ def geography_panel(board: Board, links: Links) -> Panel:
     return Panel("geography", world(marks) if marks else None, notes, head_of("Country"), rows)
 
 
-def named_panel(name: str, head: str, key: str, found: Groups, links: Links) -> Panel:
+def named_panel(name: str, head: str, key: str, found: GroupCounts, links: RowLinks) -> Panel:
     """Return the panel of a kind of group, as bars."""
     if not found.rows:
         return Panel(name, None, [_missing(name, found.without)])
@@ -234,7 +234,7 @@ def named_panel(name: str, head: str, key: str, found: Groups, links: Links) -> 
     return Panel(name, bars(marks), notes, head_of(head), rows)
 
 
-def amounts_panel(board: Board, links: Links) -> Panel:
+def amounts_panel(board: Board, links: RowLinks) -> Panel:
     """Return the panel of how amounts lie."""
     if not board.spreads:
         return Panel("amounts", None, [_missing("amounts", board.transactions)])
@@ -268,7 +268,7 @@ def _missing(name: str, rows: int) -> str:
     return f"{f'No transaction here {lack}.' if rows else 'No transactions.'} {brings}"
 
 
-def scores_panel(board: Board, links: Links) -> Panel:
+def scores_panel(board: Board, links: RowLinks) -> Panel:
     """Return the panel of how scores lie."""
     if not board.transactions:
         return Panel("scores", None, [NOTHING])
@@ -288,13 +288,13 @@ def scores_panel(board: Board, links: Links) -> Panel:
     return Panel("scores", columns(marks), notes, head_of("Score", money=False), rows)
 
 
-def _mark(at: str, word: str, counts: Row, there: str | None, fraud: str | None) -> Mark:
+def _mark(at: str, word: str, counts: Row, there: str | None, fraud: str | None) -> ChartMark:
     cases, all_of_them = counts["fraud_cases"], counts["transactions"]
     says = (
         f"{word}: {number(all_of_them)} {plural(all_of_them, 'transaction')}, "
         f"{number(cases)} fraud {plural(cases, 'case')}"
     )
-    return Mark(at, all_of_them, cases, says, there, fraud)
+    return ChartMark(at, all_of_them, cases, says, there, fraud)
 
 
 def head_of(first: str, *, money: bool = True) -> list[str]:
@@ -327,7 +327,7 @@ def _cells(word: str, each: Row, there: str | None, fraud: str | None) -> list[C
     return [*_counted(word, each, there, fraud), *sums]
 
 
-def say_rest(found: Groups, many: str, singular: str, several: str) -> list[str]:
+def say_rest(found: GroupCounts, many: str, singular: str, several: str) -> list[str]:
     """Say what isn't drawn."""
     notes = []
     if found.count > len(found.rows):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from screening.detectors.detector import Detector
 from screening.detectors.registry import DEFAULT
-from screening.detectors.states import Standing, State
+from screening.detectors.states import DetectorStanding, DetectorState
 from screening.settings import ROOT
 from screening.web.http.request_audit import username
 from screening.web.http.sessions import may
@@ -43,7 +43,7 @@ def usable() -> list[Detector]:
     return [
         one
         for one in found
-        if standings[one.name].state is not State.RETIRED and is_known(standings[one.name])
+        if standings[one.name].state is not DetectorState.RETIRED and is_known(standings[one.name])
     ]
 
 
@@ -70,7 +70,7 @@ def look_at(name: str) -> Detector:
     return services().detectors.known_to(name, username(), decides=may("decide"))
 
 
-def standing_of(name: str) -> Standing:
+def standing_of(name: str) -> DetectorStanding:
     """Return the state of a detector, whose it is, and who said so when."""
     return services().detectors.standing(name)
 
@@ -126,6 +126,6 @@ def samples() -> list[str]:
     ]
 
 
-def is_known(standing: Standing) -> bool:
+def is_known(standing: DetectorStanding) -> bool:
     """Return whether whoever asks may know of a detector in this state."""
     return standing.is_known_to(username(), decides=may("decide"))

@@ -8,7 +8,7 @@ from ipaddress import IPv4Address
 
 from screening.columns.clocks import WORDS as COUNT_WORDS
 from screening.detectors.detector import Detector
-from screening.detectors.model_card import Cleaning, Pairs, Profile
+from screening.detectors.model_card import Cleaning, ColumnProfile, Pairs
 from screening.scoring.amount_scale import trained_whole
 from screening.training.column_choices import KINDS
 from screening.transactions.schema import CellKind, Column, Role
@@ -79,7 +79,7 @@ def columns_of(detector: Detector) -> list[ColumnView]:
             column.name,
             role_word(column.role),
             _remark(column, known.get(column.name)),
-            _usual(column, known.get(column.name, Profile()), detector.typical.get(column.name)),
+            _usual(column, known.get(column.name, ColumnProfile()), detector.typical.get(column.name)),
         )
         for column in detector.contract.parts()
     ]
@@ -98,7 +98,7 @@ def cleaning_of(detector: Detector) -> Cleaning | None:
     return None if detector.card is None else detector.card.cleaning
 
 
-def _remark(column: Column, known: Profile | None) -> str:
+def _remark(column: Column, known: ColumnProfile | None) -> str:
     kind = "" if column.kind is KINDS[column.role][0] else kind_word(column.kind)
     if column.since is not None:
         kind = COUNT_WORDS[column.since]
@@ -108,7 +108,7 @@ def _remark(column: Column, known: Profile | None) -> str:
     return ", ".join(filter(None, (kind, unit, "may be blank" if column.optional else "")))
 
 
-def _usual(column: Column, known: Profile, typical: tuple[float, float] | None) -> str:
+def _usual(column: Column, known: ColumnProfile, typical: tuple[float, float] | None) -> str:
     if known.levels is not None:
         return _levels(known, known.levels)
     low, high = known.quantiles.get("q25"), known.quantiles.get("q75")
@@ -134,14 +134,14 @@ SHOWN: Mapping[CellKind, Callable[[float], str]] = {
 }
 
 
-def _levels(known: Profile, levels: Pairs) -> str:
+def _levels(known: ColumnProfile, levels: Pairs) -> str:
     if not levels:
         return formatting.NOTHING
     count = "many values" if known.other else f"{len(levels)} {formatting.plural(len(levels), 'value')}"
     return f"{count}, the top one {formatting.percent(levels[0][1])}{blank_share(known)}"
 
 
-def blank_share(known: Profile) -> str:
+def blank_share(known: ColumnProfile) -> str:
     """Return which share of a column is blank, in words; nothing where no cell is."""
     return f", {formatting.percent(known.missing)} blank" if known.missing else ""
 

@@ -16,7 +16,7 @@ MEASURED_ON = {
 
 
 @dataclass(frozen=True, slots=True)
-class Tested:
+class CardTests:
     """Tests on a card: windows of time, folds, or the one validation of a training."""
 
     windows: tuple[Evaluation, ...]
@@ -24,7 +24,7 @@ class Tested:
     validation: Evaluation | None
 
     @classmethod
-    def of(cls, metrics: Metrics) -> Tested:
+    def of(cls, metrics: Metrics) -> CardTests:
         """Return the tests of a card."""
         folds = metrics.folds
         named = None if folds is None else replace(folds, name=folds.name or "folds")

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from screening.detectors.detector import Detector
-from screening.detectors.model_card import Evaluation, FraudType, ModelCard, ReliabilityBin
+from screening.detectors.model_card import Evaluation, FraudTypeShare, ModelCard, ReliabilityBin
 from screening.transactions.schema import CellKind, ColumnContract
 from screening.web.views import formatting
 from screening.web.views.charts import geometry as charts
-from screening.web.views.detectors.measures import Tested, mean
+from screening.web.views.detectors.measures import CardTests, mean
 
 PRECISION_RECALL = "Precision against recall"
 ROC = "Receiver operating characteristic (ROC)"
@@ -81,7 +81,7 @@ def describe(detector: Detector) -> CardView:
     card = detector.card
     if card is None:
         return CardView()
-    tested = Tested.of(card.metrics)
+    tested = CardTests.of(card.metrics)
     return CardView(
         summary=summary_of(tested),
         description=card.training_data.description or "",
@@ -99,7 +99,7 @@ def describe(detector: Detector) -> CardView:
     )
 
 
-def summary_of(tested: Tested) -> str:
+def summary_of(tested: CardTests) -> str:
     """Return the tests in one line."""
     precision = mean(test.average_precision for test in tested.honest)
     if precision is None:
@@ -108,7 +108,7 @@ def summary_of(tested: Tested) -> str:
     return f"average precision {formatting.figure(precision)}, AUC {auc} on {tested.short}"
 
 
-def figures_of(tested: Tested) -> list[Figure]:
+def figures_of(tested: CardTests) -> list[Figure]:
     """Return the figures at the head of the card."""
     tests = tested.honest
     precision = mean(test.average_precision for test in tests)
@@ -231,7 +231,7 @@ def reliability_view(bins: Sequence[ReliabilityBin]) -> CurveView:
     return CurveView(RELIABILITY, text, axes, charts.reliability(bins), heads, table)
 
 
-def share_of_type(one: FraudType, tested: FraudType | None) -> str:
+def share_of_type(one: FraudTypeShare, tested: FraudTypeShare | None) -> str:
     """Return the number of rows of a type of fraud, and the share of its test rows that is flagged."""
     said = f"{formatting.number(one.rows)} {formatting.plural(one.rows or 0, 'row')}"
     said += f", {formatting.percent(one.share)} of the fraud"

@@ -18,7 +18,7 @@ from screening.transactions.composition import (
     OF_AMOUNTS,
     OF_TIMES,
     Composition,
-    Part,
+    ValuePart,
     part_word,
 )
 from screening.transactions.schema import CellKind, Column, Role
@@ -47,7 +47,7 @@ def can_be_made(column: Column) -> bool:
     return column.role is Role.AMOUNT or (column.role is Role.TIME and column.kind is CellKind.TIME)
 
 
-def parts_of(role: Role) -> tuple[tuple[Part, str], ...]:
+def parts_of(role: Role) -> tuple[tuple[ValuePart, str], ...]:
     """Return the parts that an amount or a time can be made of, each with its words."""
     of = OF_AMOUNTS if role is Role.AMOUNT else OF_TIMES
     return tuple((part, part_word(part)) for part in of)
@@ -90,27 +90,27 @@ def words_of(made: Composition) -> str:
         return f"{names[0]} − {names[1]}"
     if not made.is_amount:
         return " + ".join(names)
-    blank = {Part.DIRECTION_IN: " (blank: comes in)", Part.DIRECTION_OUT: " (blank: leaves)"}
+    blank = {ValuePart.DIRECTION_IN: " (blank: comes in)", ValuePart.DIRECTION_OUT: " (blank: leaves)"}
     return f"{names[0]}, signed by {names[1]}{blank.get(made.kinds[1], '')}"
 
 
 def main_part(made: Composition) -> str | None:
     """Return the part that says the most by itself."""
-    return next((name for part, name in made.parts if part in (Part.AMOUNT, Part.DATE)), None)
+    return next((name for part, name in made.parts if part in (ValuePart.AMOUNT, ValuePart.DATE)), None)
 
 
 def with_blanks(made: Composition, file: Columns) -> list[Composition]:
     """Return the ways to read blanks among words for debit or credit: as the way that no word says; as either, if words
     say both.
     """
-    if made.kinds[-1] is not Part.DIRECTION:
+    if made.kinds[-1] is not ValuePart.DIRECTION:
         return []
     amount, word = made.columns
     ways = file.ways(word)
     if None not in ways:
         return []
     return [
-        Composition(((Part.AMOUNT, amount), (part, word)))
+        Composition(((ValuePart.AMOUNT, amount), (part, word)))
         for part, blank in DIRECTIONS.items()
         if blank is not None and ways - {None} != {blank}
     ]
@@ -119,7 +119,7 @@ def with_blanks(made: Composition, file: Columns) -> list[Composition]:
 def _turned(made: Composition) -> Composition:
     """Return debit and credit the other way round."""
     first, second = made.columns
-    return Composition(((Part.DEBIT, second), (Part.CREDIT, first)))
+    return Composition(((ValuePart.DEBIT, second), (ValuePart.CREDIT, first)))
 
 
 def _made(made: Composition, file: Columns) -> ColumnReading:

@@ -10,9 +10,9 @@ from screening.errors import CellProblem
 from screening.intake.kinds import READ
 from screening.scoring.drift import Drift
 from screening.uploads.leakage_findings import Suspect
-from screening.web.http.operations import Header
+from screening.web.http.operations import HeaderSpec
 
-LOCATION = Header(words="The page of the result.", schema={"type": "string"})
+LOCATION = HeaderSpec(words="The page of the result.", schema={"type": "string"})
 Flag = Literal["", "0", "1"]
 
 
@@ -112,7 +112,7 @@ class CheckReport(Struct):
     id: str
     state: Literal["checked"]
     detector: Annotated[str | None, Meta(description="which one would score it")]
-    detector_changed: Annotated[bool, Meta(description="whether that one was trained anew since")]
+    detector_changed: Annotated[bool, Meta(description="whether that one was trained again since")]
     fingerprint: str | None
     rows: int
     set_aside: Annotated[int, Meta(description="rows that can't be scored; `rejected.csv` has them")]

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class MissingPastColumn:
     """A column that says whom a row is about: its name in the file, how many it names, how many have no past."""
 
     column: str
@@ -26,7 +26,7 @@ class MissingPastView:
     data have no calendar.
     """
 
-    kinds: Sequence[Kind]
+    kinds: Sequence[MissingPastColumn]
     caught: Mapping[str, Sequence[int]] | None
     since: datetime | None
     begins: datetime | None
@@ -41,7 +41,9 @@ class MissingPastView:
         """
         if told is None:
             return None
-        kinds = [Kind(called.get(name, name), count, new) for name, count, new in told["kinds"] if new]
+        kinds = [
+            MissingPastColumn(called.get(name, name), count, new) for name, count, new in told["kinds"] if new
+        ]
         begins = None if told["begins"] is None else datetime.fromtimestamp(told["begins"], UTC)
         since = None if begins is None or not told["days"] else begins - timedelta(days=told["days"])
         caught = told["caught"] if told["caught"] and told["caught"]["lacking"][1] else None

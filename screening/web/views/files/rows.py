@@ -9,14 +9,14 @@ import numpy as np
 
 from screening.intake import header_of, read_records
 from screening.scoring.thresholds import flag
-from screening.uploads.results import Outcome
+from screening.uploads.results import ScreeningOutcome
 from screening.uploads.screenings import Screening
 from screening.web.views.contexts import RowView
 from screening.web.views.decisions import level_of
 
 
 def rows_of(
-    screening: Screening, found: Outcome, numbers: np.ndarray[Any, Any], who: Sequence[str]
+    screening: Screening, found: ScreeningOutcome, numbers: np.ndarray[Any, Any], who: Sequence[str]
 ) -> list[RowView]:
     """Return rows by their numbers.
 
@@ -35,7 +35,7 @@ def rows_of(
 
 
 def _row(
-    screening: Screening, found: Outcome, number: int, cells: dict[str, str], who: Sequence[str]
+    screening: Screening, found: ScreeningOutcome, number: int, cells: dict[str, str], who: Sequence[str]
 ) -> RowView:
     probability = float(found.probability[number])
     scored = None if np.isnan(probability) else probability

@@ -9,11 +9,11 @@ from functools import partial
 from screening.errors import Conflict, ScreeningError
 from screening.infra.disk_space import require_room
 from screening.uploads import deletion
-from screening.uploads.screenings import DONE, OPEN_STATES, Request, Screening, new_id
-from screening.uploads.upload_folder import Folder
+from screening.uploads.screenings import DONE, OPEN_STATES, Screening, UploadRequest, new_id
+from screening.uploads.upload_folder import UploadFolder
 from screening.web.http import request_audit
 from screening.web.http.sessions import may, user
-from screening.web.http.upload_stream import Watch, store
+from screening.web.http.upload_stream import FileCallbacks, store
 from screening.web.services import services
 from screening.web.views.detectors.access import ask_for
 
@@ -28,7 +28,7 @@ def why_not(screening: Screening) -> str:
         return "Your role screens no files."
     if screening.state != DONE:
         return "The file isn't screened yet."
-    folder = Folder.kept(services().settings.instance, screening.id)
+    folder = UploadFolder.kept(services().settings.instance, screening.id)
     if not folder.whole.exists() or not folder.input.exists():
         return "The file isn't kept any more: upload it again."
     return ""
@@ -45,20 +45,20 @@ def screen_again(screening_id: str, detector: str) -> str:
         StorageFull: there is no room for a copy.
     """
     mine = services()
-    kept = mine.history.owned(screening_id, user().username)
+    kept = mine.screenings.owned(screening_id, user().username)
     contract = ask_for(detector).contract
     reason = why_not(kept)
     if reason:
         raise Conflict(reason, remedy=f"Upload the file, and choose {detector} under More options.")
-    twin = mine.history.twin(kept, detector)
+    twin = mine.screenings.twin(kept, detector)
     if twin is not None and twin.state in OPEN_STATES:
         raise Conflict(f"{detector} scores this file just now.", remedy="Wait until it is done.")
-    source = Folder.kept(mine.settings.instance, kept.id)
+    source = UploadFolder.kept(mine.settings.instance, kept.id)
     size = source.input.stat().st_size
     require_room(mine.settings.instance, size)
     mine.quota.require(kept.owner, size)
     mapping = kept.mapping if kept.mapping and set(kept.mapping) >= set(contract.columns) else None
-    wish = Request(
+    wish = UploadRequest(
         owner=kept.owner,
         filename=kept.filename,
         kind=kept.kind,
@@ -76,31 +76,31 @@ def screen_again(screening_id: str, detector: str) -> str:
     return made
 
 
-def begin_copy(source: Folder, wish: Request, kept: Screening) -> str:
+def begin_copy(source: UploadFolder, wish: UploadRequest, kept: Screening) -> str:
     """Begin a screening of a copy of a file; nothing stays of one that can't be made."""
     mine, made = services(), new_id()
-    folder = Folder(mine.settings.instance, made)
+    folder = UploadFolder(mine.settings.instance, made)
     folder.create()
     # the copy has tokens in place of card numbers, too, and says in which columns
     if source.tokens.exists():
         folder.arriving.rename(folder.tokens)
         if source.replaced.exists():
             shutil.copyfile(source.replaced, folder.replaced)
-    mine.history.begin(made, wish)
+    mine.screenings.begin(made, wish)
     try:
-        alive = Watch(partial(mine.history.touch, made), partial(mine.quota.require, wish.owner))
+        alive = FileCallbacks(partial(mine.screenings.touch, made), partial(mine.quota.require, wish.owner))
         size, digest = store(b"", pieces_of(source), folder, alive)
         folder.keep_upload()
-        if not mine.history.received(made, size, kept.sha256 or digest):
+        if not mine.screenings.received(made, size, kept.sha256 or digest):
             raise Conflict("The screening was deleted before it began.", remedy="Have it screened again.")
         folder.complete()
     except (OSError, ScreeningError):
-        deletion.delete(mine.history, mine.settings.instance, made)
+        deletion.delete(mine.screenings, mine.settings.instance, made)
         raise
     return made
 
 
-def pieces_of(source: Folder) -> Iterator[bytes]:
+def pieces_of(source: UploadFolder) -> Iterator[bytes]:
     """Yield the bytes of a kept file, a piece at a time."""
     with source.input.open("rb", buffering=0) as file:
         while piece := file.read(PIECE):

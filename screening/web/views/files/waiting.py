@@ -28,7 +28,7 @@ def waiting(screening_id: str, sign: str) -> Screening:
         NotFound: there is none of this user.
         Conflict: it is screened already, or failed for another reason.
     """
-    screening = services().history.owned(screening_id, user().username)
+    screening = services().screenings.owned(screening_id, user().username)
     if screening.state != FAILED or not (screening.error or {}).get(sign):
         raise Conflict(f"This file doesn't wait for {_WORDS[sign]}.", remedy="Look at its result.")
     return screening
