@@ -113,10 +113,10 @@ def test_threads_together_get_exactly_the_burst(buckets: SharedBuckets) -> None:
 PROGRAM = """
 import sys, time
 from pathlib import Path
-from screening.accounts.key_rates import Bucket, SharedBuckets
+from screening.accounts.key_rates import TokenBucket, SharedBuckets
 buckets = SharedBuckets(Path(sys.argv[1]))
 buckets.make_room(1)
-bucket = Bucket.of(0, 60_000, 500)
+bucket = TokenBucket.of(0, 60_000, 500)
 print("ready", flush=True)
 begin = float(input())
 passed = 0

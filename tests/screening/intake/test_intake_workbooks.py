@@ -352,11 +352,11 @@ def test_a_converter_goes_with_its_parent_however_that_ended(tmp_path: Path, exa
     program = f"""
 import sys
 from pathlib import Path
-from screening.intake import Limits
+from screening.intake import ReadLimits
 from screening.intake.conversion import convert
-from screening.intake.kinds import Kind
+from screening.intake.kinds import FileKind
 convert.COMMAND = [sys.executable, "-c", {SLOW + "sys.exit(child.main())"!r}, "screening.intake.conversion.child"]
-convert.convert(Path(sys.argv[1]), Kind.XLSX, Path(sys.argv[2]), Limits(), lambda: print("waiting", flush=True))
+convert.convert(Path(sys.argv[1]), FileKind.XLSX, Path(sys.argv[2]), ReadLimits(), lambda: print("waiting", flush=True))
 """
     file = tmp_path / "t.xlsx"
     file.write_bytes(workbook(rows_of(exact)))
