@@ -18,6 +18,7 @@ from sqlalchemy import JSON, BigInteger, DateTime, Float, Integer, String, delet
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
+from screening.cards.masking import masked
 from screening.errors import ScreeningError
 from screening.infra.database import Database
 from screening.infra.wake_signal import Signals, WakeSignal
@@ -361,8 +362,13 @@ def ring_or_log(signal: WakeSignal) -> None:
 
 
 def new_id() -> str:
-    """Return an id that can't be guessed (128 bits)."""
-    return secrets.token_hex(16)
+    """Return an id that can't be guessed (128 bits), and that nobody takes for a card's number.
+
+    Of thirty drawn ones, one has so many decimal digits in a row that logs mask it: nothing says then what was meant.
+    """
+    while masked(found := secrets.token_hex(16)) != found:
+        pass
+    return found
 
 
 def now() -> datetime:

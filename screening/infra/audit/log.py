@@ -28,8 +28,8 @@ log = logging.getLogger("screening.infra.audit_log")
 SECRET_FIELDS = re.compile(r"password|passwd|secret|cookie|token|authorization|api_?key|hash$", re.IGNORECASE)
 FINGERPRINT_FIELDS = ("sha256", "model_sha256", "fingerprint", "request_id", "screening")
 HEX = re.compile(r"[0-9a-f-]{16,128}")
-OWN_ID = re.compile(r"[0-9a-f]{12}4[0-9a-f]{3}[89ab][0-9a-f]{15}")
-"""Form of ``uuid4().hex``: the ids of screenings, trainings, runs and cases."""
+OWN_ID = re.compile(r"[0-9a-f]{32}")
+"""Form of the ids of screenings, trainings, runs and documents."""
 KEY_PREFIX = "fsk_"
 API_KEY = re.compile(rf"{KEY_PREFIX}([0-9a-z]{{10}})_[0-9A-Za-z]+", re.ASCII)
 """An API key, also a damaged one, with its public id as group 1."""

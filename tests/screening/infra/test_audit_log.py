@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import stat
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 
 from screening.cards.masking import masked
 from screening.infra.audit.log import AuditLog
+from screening.infra.job_queue import new_id
 from screening.settings import ROOT
 
 
@@ -101,6 +103,18 @@ def test_an_id_is_kept_whole_but_not_with_a_card_number_in_it(tmp_path: Path) ->
     assert (line["run"], line["case"], line["other"]) == (own, "[digits]a1b7584a2265b1f5", "[digits]")
 
 
+def test_ids_are_drawn_that_no_log_masks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = iter(["0349168668773a2a812b8e69e4e465bc", "229e72ec3cce84a47e0c786324796454", "ab" * 16])
+    with monkeypatch.context() as patched:
+        patched.setattr(secrets, "token_hex", lambda _size: next(drawn))
+        made = new_id()
+    assert made == "ab" * 16
+    log = AuditLog(tmp_path)
+    log.record("shadow_started", run=made)
+    log.record("shadow_started", run="229e72ec3cce84a47e0c786324796454")  # of an earlier version
+    assert [line["run"] for line in lines(log)] == [made, "229e72ec3cce84a47e0c786324796454"]
+
+
 @given(st.text(max_size=30), st.from_regex(r"[0-9]{12,19}", fullmatch=True), st.text(max_size=30))
 def test_no_run_of_twelve_digits_is_left(before: str, number: str, after: str) -> None:
     assert number not in masked(before + number + after)
@@ -117,6 +131,7 @@ def test_lines_of_several_processes_do_not_mix(tmp_path: Path) -> None:
         import sys
         from pathlib import Path
         from screening.infra.audit.log import AuditLog
+from screening.infra.job_queue import new_id
         log = AuditLog(Path(sys.argv[1]))
         for number in range(200):
             log.record("export", user=sys.argv[2], number=number, text="x" * 450)
@@ -137,6 +152,7 @@ import sys, time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from screening.infra.audit.log import AuditLog
+from screening.infra.job_queue import new_id
 begun, start = float(sys.argv[3]), datetime(2026, 10, 31, 12, tzinfo=UTC)
 clock = lambda: start + timedelta(hours=time.monotonic() - begun)  # one for all writers, fast
 log, number = AuditLog(Path(sys.argv[1]), clock), 0

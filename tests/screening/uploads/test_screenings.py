@@ -198,8 +198,8 @@ def test_eight_writers_at_once_lose_nothing(database_url: str) -> None:
     program = (
         "import sys; from screening.infra.database import Database\n"
         "from tests.screening.uploads.test_screenings import *\n"
-        "history = History(Database(sys.argv[1]))\n"
-        "for _ in range(50): received(history)\n"
+        "screenings = Screenings(Database(sys.argv[1]))\n"
+        "for _ in range(50): received(screenings)\n"
     )
     writers = [subprocess.Popen([sys.executable, "-c", program, url]) for _ in range(8)]
     assert [writer.wait(timeout=120) for writer in writers] == [0] * 8
