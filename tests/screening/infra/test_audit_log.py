@@ -131,7 +131,6 @@ def test_lines_of_several_processes_do_not_mix(tmp_path: Path) -> None:
         import sys
         from pathlib import Path
         from screening.infra.audit.log import AuditLog
-from screening.infra.job_queue import new_id
         log = AuditLog(Path(sys.argv[1]))
         for number in range(200):
             log.record("export", user=sys.argv[2], number=number, text="x" * 450)
@@ -152,7 +151,6 @@ import sys, time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from screening.infra.audit.log import AuditLog
-from screening.infra.job_queue import new_id
 begun, start = float(sys.argv[3]), datetime(2026, 10, 31, 12, tzinfo=UTC)
 clock = lambda: start + timedelta(hours=time.monotonic() - begun)  # one for all writers, fast
 log, number = AuditLog(Path(sys.argv[1]), clock), 0
