@@ -203,7 +203,9 @@ class FeedView:
     """Of the seven days before."""
     flagged_before: int
     last: datetime | None
-    """The last hour with rows that is known."""
+    """The end of the last hour with rows that is known; they are counted by the hour."""
+    in_this_hour: bool
+    """Whether that hour isn't over."""
 
 
 def feeds(known: Mapping[tuple[str, str], Feed], now: float) -> list[FeedView]:
@@ -214,7 +216,7 @@ def feeds(known: Mapping[tuple[str, str], Feed], now: float) -> list[FeedView]:
         if not feed.rows or not feed.rows[-1]:
             continue
         busy = feed.busy(0, hour)
-        last = datetime.fromtimestamp(busy[-1] * HOUR_SECONDS, UTC) if busy else None
+        last = datetime.fromtimestamp((busy[-1] + 1) * HOUR_SECONDS, UTC) if busy else None
         found.append(
             FeedView(
                 detector,
@@ -222,6 +224,7 @@ def feeds(known: Mapping[tuple[str, str], Feed], now: float) -> list[FeedView]:
                 *feed.between(hour - DAY_HOURS, hour),
                 *feed.between(hour - 8 * DAY_HOURS, hour - DAY_HOURS),
                 last,
+                bool(busy) and busy[-1] == hour,
             )
         )
     return found

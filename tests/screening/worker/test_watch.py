@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -77,3 +78,13 @@ def test_the_first_rows_of_a_feed_count_in_its_first_hour(
         session.execute(delete(Hour))
     made.step()
     assert seen() == [sample.count(b"\n") - 1]
+
+
+def test_the_last_rows_of_a_feed_are_told_by_the_hour() -> None:
+    """They came some time in it: neither when it began nor a moment ago."""
+    known = {("card", "api"): activity.Feed([10, 11], [0, 5], [0, 1])}
+    (present,) = feeds(known, 11.5 * 3600)
+    assert present.in_this_hour
+    (later,) = feeds(known, 13.5 * 3600)
+    assert not later.in_this_hour
+    assert later.last == datetime.fromtimestamp(12 * 3600, UTC)
