@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 from flask import Flask
@@ -104,7 +105,8 @@ def test_a_card_number_as_a_files_name_is_neither_kept_nor_shown(
         assert b"4111111111111111" not in answer.data
         assert "4111111111111111" not in str(answer.headers)
     for written in settings.instance.rglob("*"):
-        assert written.is_dir() or b"4111111111111111" not in written.read_bytes(), written
+        with suppress(FileNotFoundError):  # the worker gives files their name when they are whole
+            assert written.is_dir() or b"4111111111111111" not in written.read_bytes(), written
 
 
 def test_what_has_no_result_is_a_conflict_and_not_a_server_that_isnt_ready(
