@@ -48,9 +48,10 @@ def csv_of(batch: Any, schema: Any) -> bytes:
 
 
 def text_of(value: Any) -> str | None:
-    """Return lists and structures as JSON, bytes as hexadecimal digits; nothing stays nothing.
+    """Return lists and structures as JSON, bytes as hexadecimal digits behind ``0x``; nothing stays nothing.
 
-    No detector learns from them, but a file isn't refused for what it carries along.
+    No detector learns from them, but a file isn't refused for what it carries along. Without ``0x``, the bytes of the
+    text 10 would be the number 3130.
     """
     if value is None or isinstance(value, str):
         return value
@@ -60,7 +61,7 @@ def text_of(value: Any) -> str | None:
 
 
 def _plain(value: object) -> str:
-    return value.hex() if isinstance(value, bytes) else str(value)
+    return f"0x{value.hex()}" if isinstance(value, bytes) else str(value)
 
 
 def _bare(kind: Any, pa: Any) -> Any:
