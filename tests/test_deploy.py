@@ -222,10 +222,13 @@ def test_nginx_before_several_hosts_repeats_only_what_may_be_repeated() -> None:
     text = (DEPLOY / "nginx" / "hosts.conf").read_text("utf-8")
     assert f"client_max_body_size {Settings().max_upload >> 20}m;" in text
     twice = [part for part in text.split("location ")[1:] if "non_idempotent" in part]
-    assert [part.split(" ", 1)[0] for part in twice] == ["@repeatable"]
+    assert [part.split(" ", 1)[0] for part in twice] == ["@repeatable", "@patient"]
     # the one way there is a key
     assert 'map "$http_idempotency_key|$content_length" $repeatable' in text
     assert text.count("error_page 418 = @repeatable;") == 1
+    # and from there, once no answer has come
+    assert text.count("@patient") == 2
+    assert "error_page 504 = @patient;" in twice[0]
 
 
 @pytest.mark.parametrize(

@@ -78,8 +78,11 @@ class Database:
         watched = not self.is_sqlite and self._schema.version_table == postgresql.WATCHED
         self._watch = postgresql.WriteWatch(self.engine) if watched else _Watch(path)
         self._turn = WriteTurn(path, TURN_SECONDS)
-        turn = ["BEGIN IMMEDIATE"] if self.is_sqlite else postgresql.turn_of(self._schema.version_table)
-        self._take_turn = turn
+        table = self._schema.version_table
+        self._take_turn = {
+            brief: ["BEGIN IMMEDIATE"] if self.is_sqlite else postgresql.turn_of(table, brief=brief)
+            for brief in (False, True)
+        }
         self._reading = (
             self.engine if self.is_sqlite else self.engine.execution_options(**postgresql.SNAPSHOT)
         )
@@ -195,11 +198,13 @@ class Database:
         )
 
     @contextmanager
-    def driver_write(self, *, begin: bool = True) -> Iterator[DriverWrite]:
+    def driver_write(self, *, begin: bool = True, brief: bool = False) -> Iterator[DriverWrite]:
         """Give a transaction as :meth:`write` does, for the few statements that every request waits for.
 
         Args:
             begin: whether it takes the write lock; without it, it only reads.
+            brief: whether PostgreSQL ends it when nothing is heard of it for most of a second; see
+                :func:`screening.infra.postgresql.was_ended_idle`.
 
         Raises:
             DatabaseError: as SQLAlchemy has it; nothing was written.
@@ -211,7 +216,7 @@ class Database:
             try:
                 cursor = connection.cursor()
                 if begin:
-                    for statement in self._take_turn:
+                    for statement in self._take_turn[brief]:
                         cursor.execute(statement)
                 yield DriverWrite(self.engine, cursor)
                 connection.commit()
@@ -224,10 +229,13 @@ class Database:
                 # the pool rolls back what wasn't committed, and drops a connection that can't
                 self._spare.give_back(connection, whole=whole)
 
-    def add_rows(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    def add_rows(
+        self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, brief: bool = False
+    ) -> None:
         """Add rows to a table in a transaction of their own, by as few calls of the driver as there can be.
 
         With SQLite that is one: each call lets other threads have the interpreter, which must be waited for again.
+        ``brief`` as :meth:`driver_write` takes it.
 
         Raises:
             DatabaseError: as SQLAlchemy has it; nothing was written.
@@ -236,7 +244,7 @@ class Database:
         insert = f"INSERT INTO {table} ({', '.join(columns)}) VALUES "  # noqa: S608 -- names of the app's own
         if not self.is_sqlite or len(rows) * len(columns) > MOST_PARAMETERS:
             statement = text(f"{insert}({', '.join(named)})")
-            with self.driver_write() as write:
+            with self.driver_write(brief=brief) as write:
                 write.many(statement, [dict(zip(columns, row, strict=True)) for row in rows])
             return
         places = f"({', '.join('?' * len(columns))})"

@@ -24,6 +24,11 @@ LOCK_SECONDS = 20
 # After so long without a word from a writer in the middle of its transaction the server ends it: a machine that was
 # cut off mustn't keep all others waiting.
 IDLE_SECONDS = 60
+# The same for the few statements of a decision, for which all others wait: so soon a host that is cut off between two
+# of them lets go. Whoever is merely slow begins once more, and has a minute then.
+BRIEF_MILLISECONDS = 700
+# PostgreSQL's code for a transaction that it ended so.
+ENDED_IDLE = "25P03"
 # How soon the server notices that a machine is gone or cut off, so that what it held is free again: it asks after a
 # second of silence, and gives up what isn't answered, or not acknowledged, after two. A process that is merely slow
 # doesn't matter: its kernel answers.
@@ -80,7 +85,7 @@ def engine_of(url: URL, turn: str) -> Engine:
     return engine
 
 
-def turn_of(table: str, *, migrates: bool = False) -> list[str]:
+def turn_of(table: str, *, migrates: bool = False, brief: bool = False) -> list[str]:
     """Return the statements by which a transaction waits for its turn to write, and keeps it to its end.
 
     The second one has the :class:`WriteWatch` of every process see the commit.
@@ -88,12 +93,21 @@ def turn_of(table: str, *, migrates: bool = False) -> list[str]:
     Args:
         table: that keeps the version of the tables.
         migrates: whether the tables may not be there yet; the version is written anyway then.
+        brief: whether it is ended after :data:`BRIEF_MILLISECONDS` without a word.
     """
-    idle = f"set_config('idle_in_transaction_session_timeout', '{IDLE_SECONDS}s', true)"
+    silence = f"{BRIEF_MILLISECONDS}ms" if brief else f"{IDLE_SECONDS}s"
+    idle = f"set_config('idle_in_transaction_session_timeout', '{silence}', true)"
     turn = f"SELECT {idle}, pg_advisory_xact_lock({zlib.crc32(table.encode())})"
     if migrates or table != WATCHED:
         return [turn]
     return [turn, f"UPDATE {WATCHED} SET version_num = version_num"]  # noqa: S608 -- as above
+
+
+def was_ended_idle(problem: Exception) -> bool:
+    """Return whether an error says that the server ended a transaction that said nothing for too long: none of it was
+    kept.
+    """
+    return getattr(getattr(problem, "orig", None), "sqlstate", None) == ENDED_IDLE
 
 
 class WriteWatch:

@@ -8,6 +8,7 @@ manifest the rows leave the tail.
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
 import time
 from collections import Counter
@@ -18,15 +19,17 @@ from typing import Any, Self
 
 import msgspec
 from sqlalchemy import delete, func, select, text
-from sqlalchemy.exc import DataError, IntegrityError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
 from screening.errors import ScreeningError
 from screening.infra.database import Database, DriverWrite
+from screening.infra.postgresql import was_ended_idle
 from screening.ledger.group_commit import GroupCommit
 from screening.ledger.tables import IdempotentAnswer, TailRow
 from screening.ledger.velocity.entries import StaleRead, VelocityEntry
 from screening.ledger.velocity.state import Velocity
 
+log = logging.getLogger("screening.ledger")
 SEAL_ROWS, SEAL_SECONDS = 2_000, 30.0
 """The tail is sealed when it has so many rows, or when one is so old."""
 KEEP_ANSWERS_SECONDS = 24 * 3600.0
@@ -141,12 +144,7 @@ class Tail:
 
     def _add(self, entries: Sequence[Entry]) -> list[bytes | Exception]:
         try:
-            # nothing to look up first: one statement is a transaction by itself
-            if all(entry.request is None and entry.velocity is None for entry in entries):
-                rows = [entry.row(time.time()) for entry in entries]
-                self._tables.add_rows(TailRow.__tablename__, ROW, rows)
-                return [entry.answer for entry in entries]
-            return self._commit(entries)
+            return self._patiently(entries)
         except (DataError, IntegrityError) as problem:
             if len(entries) == 1:
                 return [StaleRead() if entries[0].requests > 1 else problem]
@@ -158,13 +156,31 @@ class Tail:
             found += [StaleRead()] if in_company else self._add([entry])
         return found
 
-    def _commit(self, entries: Sequence[Entry]) -> list[bytes | Exception]:
+    def _patiently(self, entries: Sequence[Entry]) -> list[bytes | Exception]:
+        """Commit briefly; once more, as slowly as this machine is, where it said nothing for too long."""
+        try:
+            return self._keep(entries, brief=True)
+        except DBAPIError as problem:
+            if not was_ended_idle(problem):
+                raise
+        log.warning("this machine is slow: a commit of %d requests said nothing for too long", len(entries))
+        return self._keep(entries, brief=False)
+
+    def _keep(self, entries: Sequence[Entry], *, brief: bool) -> list[bytes | Exception]:
+        # nothing to look up first: one statement is a transaction by itself
+        if all(entry.request is None and entry.velocity is None for entry in entries):
+            rows = [entry.row(time.time()) for entry in entries]
+            self._tables.add_rows(TailRow.__tablename__, ROW, rows, brief=brief)
+            return [entry.answer for entry in entries]
+        return self._commit(entries, brief=brief)
+
+    def _commit(self, entries: Sequence[Entry], *, brief: bool) -> list[bytes | Exception]:
         written = time.time()
         results: list[bytes | Exception] = [entry.answer for entry in entries]
         out: set[int] = set()
         added: list[VelocityEntry] = []
         try:
-            with self._tables.driver_write() as write:
+            with self._tables.driver_write(brief=brief) as write:
                 looking_back = [entry.velocity for entry in entries if entry.velocity is not None]
                 if looking_back:
                     self._velocity.begin(write)

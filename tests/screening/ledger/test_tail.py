@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 
+from screening.infra import postgresql
+from screening.infra.database import DriverWrite
+from screening.ledger import tail
 from screening.ledger.ledger import Ledger
 from screening.ledger.tables import IdempotentAnswer, TailRow
 from screening.ledger.tail import Entry, Kept, OtherRequest, Repeatable
+from tests.postgres_server import Postgres
 
 pytestmark = pytest.mark.both_databases
 
@@ -80,6 +85,28 @@ def test_many_threads_of_several_processes_lose_and_double_nothing(
         assert answer == f"answer {first}".encode()
     with ledger.tables.read() as session:
         assert len(session.scalars(select(TailRow)).all()) == 20
+
+
+def test_a_commit_that_says_nothing_for_too_long_is_ended_and_made_once_more(
+    postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """So long others would wait for a host that is cut off. A slow one has as long as it takes the second time."""
+    monkeypatch.setattr(postgresql, "BRIEF_MILLISECONDS", 20)
+    name = postgres.new()
+    ledger = Ledger.open(tmp_path, postgres.url(name))
+    quick = tail.first_answer
+
+    def slow(write: DriverWrite, *given: Any) -> bytes | OtherRequest | None:
+        write.one(text("SELECT pg_sleep(0.1)"), {})  # the server works, which is no silence
+        time.sleep(0.1)
+        return quick(write, *given)
+
+    monkeypatch.setattr(tail, "first_answer", slow)
+    assert ledger.tail.add([entry(1, "a"), entry(2)]) == [b"answer 1", b"answer 2"]
+    assert "this machine is slow: a commit of 2 requests" in caplog.text
+    assert numbers(ledger) == [1, 2]
+    ledger.tables.engine.dispose()
+    postgres.drop(name)
 
 
 def test_values_stand_in_a_segment_as_they_came(ledger: Ledger) -> None:
