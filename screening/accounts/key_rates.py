@@ -30,6 +30,7 @@ PAGE_CELLS = 512
 LOCK_TRIES = 20
 # The time that a request brings may be so much older than that of others: it was interrupted meanwhile.
 LATE_SECONDS = 5.0
+MOST_HOSTS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,24 +51,27 @@ class TokenBucket:
 
 
 class SharedBuckets:
-    """The buckets of an instance.
+    """The buckets of an instance, or of one of its hosts.
 
     Args:
         path: the file; it is made when it isn't there, and may be deleted while nothing runs: all buckets are full
             then.
+        counted: whether each bucket's cell is followed by one that counts the requests that were let in, for other
+            hosts. In the first bucket, which no key has, lies the number of those.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, counted: bool = False) -> None:
         self._path = path
+        self._step = 2 if counted else 1
         self._turn = threading.Lock()
         self._handle: int | None = None
         self._cells: memoryview[float] | array[float] = array("d")
 
     def make_room(self, cells: int) -> None:
         """See to it that there are so many buckets. Must be called before they are used."""
-        if cells <= len(self._cells):
+        if cells * self._step <= len(self._cells):
             return
-        wanted = -(-cells // PAGE_CELLS) * PAGE_CELLS
+        wanted = -(-cells * self._step // PAGE_CELLS) * PAGE_CELLS
         with self._turn:
             try:
                 size = wanted * CELL_BYTES
@@ -101,11 +105,8 @@ class SharedBuckets:
         with self._turn:
             locked = self._handle is not None and _lock(self._handle)
             try:
-                cells = self._cells
-                full_at = cells[bucket.cell]
-                # over, or a time that can't be: from before the machine started again, or of a limit that was changed
-                if not now < full_at <= now + bucket.slack + bucket.interval + LATE_SECONDS:
-                    full_at = now
+                cell = bucket.cell * self._step
+                full_at = self._full_at(bucket, now)
                 waits = []
                 for _ in range(count):
                     wait = full_at - now - bucket.slack
@@ -116,11 +117,55 @@ class SharedBuckets:
                     full_at += bucket.interval
                     waits.append(0.0)
                 if not waits[0]:
-                    cells[bucket.cell] = full_at
+                    self._cells[cell] = full_at
+                    if self._step > 1:
+                        self._cells[cell + 1] += waits.count(0.0)
                 return waits
             finally:
                 if locked and self._handle is not None:
                     unlock_descriptor(self._handle)
+
+    def count_elsewhere(self, bucket: TokenBucket, now: float, count: int) -> None:
+        """Count requests that other hosts have let in: they aren't refused any more, but those that follow are."""
+        with self._turn:
+            locked = self._handle is not None and _lock(self._handle)
+            try:
+                full_at = self._full_at(bucket, now) + count * bucket.interval
+                self._cells[bucket.cell * self._step] = min(full_at, now + self._ahead(bucket))
+            finally:
+                if locked and self._handle is not None:
+                    unlock_descriptor(self._handle)
+
+    def counts(self) -> dict[int, int]:
+        """Return how many requests were let in here of each key of which any were, by the key's number."""
+        with self._turn:
+            found = self._cells[1 :: self._step].tolist()
+        return {cell: int(count) for cell, count in enumerate(found) if cell and 0 < count < 2**53}
+
+    @property
+    def others(self) -> int:
+        """Number of other hosts that let in requests of the same keys."""
+        found = self._cells[0] if self._step > 1 and len(self._cells) else 0.0
+        return int(found) if 0 <= found <= MOST_HOSTS else 0
+
+    @others.setter
+    def others(self, number: int) -> None:
+        if len(self._cells):
+            self._cells[0] = float(min(number, MOST_HOSTS))
+
+    def _full_at(self, bucket: TokenBucket, now: float) -> float:
+        """Return when a bucket is full; now, if it is, or says a time that can't be: from before the machine started
+        again, or of a limit that was changed.
+        """
+        full_at = self._cells[bucket.cell * self._step]
+        return full_at if now < full_at <= now + self._ahead(bucket) + LATE_SECONDS else now
+
+    def _ahead(self, bucket: TokenBucket) -> float:
+        """Return how many seconds ahead a bucket may be full: each host may let in a burst, and goes on until it has
+        heard of the others'.
+        """
+        whole = bucket.slack + bucket.interval
+        return whole + self.others * (whole + LATE_SECONDS)
 
     def close(self) -> None:
         """Let go of the file."""

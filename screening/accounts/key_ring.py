@@ -25,6 +25,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from screening.accounts import key_text
 from screening.accounts.api_keys import ANY_SCOPE, ApiKeyRow, may_have
+from screening.accounts.key_exchange import KeyExchange, exchange_until_closed
 from screening.accounts.key_rates import SharedBuckets, TokenBucket
 from screening.accounts.key_refusals import (
     DamagedKey,
@@ -102,6 +103,7 @@ class KeyRing:
         instance: the instance folder, for the audit log.
         clock: seconds since 1970, for expiry and the last use.
         of_host: the folder for limits, which processes of this machine share; by default the instance.
+        host: the name of this machine among several, over which limits hold together.
     """
 
     def __init__(
@@ -111,12 +113,17 @@ class KeyRing:
         instance: Path,
         clock: Callable[[], float] = time.time,
         of_host: Path | None = None,
+        *,
+        host: str | None = None,
     ) -> None:
         self._database = database
         self._users = users
         self._clock = clock
         self._usage = KeyUsage(database, AuditLog(instance), clock)
-        self._buckets = SharedBuckets((of_host or instance) / "signals" / "key_limits")
+        self._signals, self._host = (of_host or instance) / "signals", host
+        self._buckets = SharedBuckets(
+            self._signals / ("key_limits" if host is None else "key_counts"), counted=host is not None
+        )
         self._entries: dict[str, _Entry] = {}
         self._accounts: Mapping[str, Account] | None = None
         self._revision = -1
@@ -125,6 +132,7 @@ class KeyRing:
         self._failed = -math.inf
         self._turn = threading.Lock()
         self._keeper: threading.Thread | None = None
+        self._exchanging: threading.Thread | None = None
         self._closed = threading.Event()
 
     def check(self, authorization: str | None, scope: str, address: str | None = None) -> KeyHolder | Refusal:
@@ -217,8 +225,9 @@ class KeyRing:
         """End the keeper and write what is pending."""
         self._closed.set()
         keeper = self._keeper
-        if keeper is not None and keeper is not threading.current_thread():
-            keeper.join(timeout=5)
+        for thread in (keeper, self._exchanging):
+            if thread is not None and thread is not threading.current_thread():
+                thread.join(timeout=5)
         self._usage.flush(everything=True)
         self._buckets.close()
 
@@ -327,6 +336,17 @@ class KeyRing:
         )
         self._keeper = keeper
         keeper.start()
+        if self._host is not None and self._exchanging is None:
+            exchange = KeyExchange(self._database.engine, self._buckets, self._host, self.limits)
+            lock = self._signals / "key_exchange.lock"
+            self._exchanging = threading.Thread(
+                target=exchange_until_closed, args=(exchange, lock, self._closed), name="limits", daemon=True
+            )
+            self._exchanging.start()
+
+    def limits(self) -> dict[int, TokenBucket]:
+        """Return the limit of each key, by the key's number."""
+        return {entry.bucket.cell: entry.bucket for entry in self._entries.values()}
 
     def tend(self) -> bool:
         """Look, and write what is due; returns whether there is more to do. The keeper's work, also for tests."""

@@ -133,7 +133,13 @@ class Services:
             proposals=Proposals(database, settings.proposal_days),
             temporary_passwords=TemporaryPasswords(database),
             keys=ApiKeys(database, accounts),
-            key_ring=KeyRing(database, accounts, settings.instance, of_host=settings.of_host),
+            key_ring=KeyRing(
+                database,
+                accounts,
+                settings.instance,
+                of_host=settings.of_host,
+                host=settings.host_name if settings.several else None,
+            ),
             requests=RequestMetrics(),
             probabilities=probabilities,
         )
