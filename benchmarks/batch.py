@@ -1,6 +1,5 @@
 """Folders through Spark beside files: ``python -m benchmarks.batch FIGURE``, each a part of docs/batch.md.
 
-``equal``: generated payments and card rows, each through a folder, a file, and one row at a time as the API is asked.
 ``executors``: two local executors over one. ``growth``: time a row and memory over the number of rows.
 ``kills``: an executor is killed in the middle of a job, again and again. Each job is a process of its own.
 """
@@ -19,7 +18,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -28,6 +27,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmarks.spark_cluster import HOST, cluster
 from screening.settings import ROOT
 
 RESULTS = Path("benchmarks/results/batch.json")
@@ -142,7 +142,16 @@ def job(source: Path, target: Path, detector: str, master: str, conf: dict[str, 
 class Job:
     """A job in a process of its own, watched: the processor time and the memory of its executors."""
 
-    def __init__(self, source: Path, target: Path, detector: str, master: str, **conf: str) -> None:
+    def __init__(
+        self,
+        source: Path,
+        target: Path,
+        detector: str,
+        master: str,
+        elsewhere: Sequence[int] = (),
+        **conf: str,
+    ) -> None:
+        """Begin a job; ``elsewhere`` are processes under which it has executors that aren't its own."""
         shutil.rmtree(target, ignore_errors=True)
         order = {
             "source": str(source),
@@ -155,11 +164,18 @@ class Job:
             [sys.executable, "-m", "benchmarks.batch", "job", json.dumps(order)],
             stdout=subprocess.PIPE,
             text=True,
-            # what executors of a local cluster write; by default it would be beside Spark's own files
-            env={**os.environ, "SPARK_WORKER_DIR": str(target.parent / "workers")},
+            env={
+                **os.environ,
+                # what executors of a local cluster write; by default it would be beside Spark's own files
+                "SPARK_WORKER_DIR": str(target.parent / "workers"),
+                # of a standalone cluster on this machine
+                "PYSPARK_PYTHON": sys.executable,
+                "SPARK_LOCAL_IP": HOST,
+            },
         )
         assert self.process.stdout is not None
         self._lines = self.process.stdout
+        self._roots = {self.process.pid, *elsewhere}
         self.peaks = {"executor": 0, "python": 0}
         self.seconds: dict[int, float] = {}
         self._begun = 0.0
@@ -208,9 +224,9 @@ class Job:
                 parents[int(entry.name)] = int(stat.rpartition(")")[2].split()[1])
         for pid, command in commands.items():
             at = pid
-            while at in parents and at != self.process.pid:
+            while at in parents and at not in self._roots:
                 at = parents[at]
-            if at == self.process.pid:
+            if at in self._roots:
                 yield pid, command
 
     def _look(self) -> None:
@@ -243,93 +259,22 @@ def assert_same(one: Any, other: Any) -> float:
     return float(np.abs(first.astype(np.float64) - second).max())
 
 
-def equal(rows: int, asked: int, scratch: Path) -> dict[str, Any]:
-    """Return the largest differences of folder, file and API, over all rows, and over ``asked`` rows of the API."""
-    found = {}
-    for detector in ("card", "payments"):
-        source, target = made(detector, rows, scratch), scratch / f"{detector}-out"
-        Job(source, target, detector, "local[2]").result()
-        out = written(target)
-        assert out.column("number").to_pylist() == list(range(rows))
-        folder = out.column("fraud_probability").to_numpy().astype(np.float64)
-        file, values, labels, mine = _by_file(source, detector)
-        found[f"{detector}: folder and file, {rows:,} rows"] = float(np.abs(folder - file).max())
-        some = np.random.default_rng(1).choice(rows, min(asked, rows), replace=False)
-        alone = _by_api(mine, values, labels, some)
-        found[f"{detector}: folder and API, {len(some):,} rows"] = float(np.abs(folder[some] - alone).max())
-    return found
-
-
-def _by_file(source: Path, detector: str) -> tuple[Any, Any, Any, Any]:
-    """Return the probabilities that the file path gives, the rows as numbers, their labels, and the detector."""
-    from pyarrow import csv
-
-    from app import create_app
-    from screening.intake import FileKind
-    from screening.scoring.thresholds import always
-    from screening.uploads.line.order import ScreeningOrder
-    from screening.uploads.line.screen import screen
-    from screening.uploads.results import ScreeningOutcome
-    from screening.uploads.upload_folder import UploadFolder
-    from screening.web.services import services
-
-    with create_app().app_context(), tempfile.TemporaryDirectory() as scratch:
-        detectors = services().detectors
-        mine = detectors.get(detector)
-        folder = UploadFolder(Path(scratch), "one")
-        folder.create()
-
-        with folder.input.open("wb") as out:
-            csv.write_csv(pq.read_table(source), out)
-        folder.complete()
-        done = screen(folder, FileKind.CSV, detectors, ScreeningOrder(limits=always(0.8), wanted=detector))
-        probability = np.array(ScreeningOutcome(folder, done.threshold).probability, np.float64)
-        values, labels = _numbers(folder.input, mine)
-    return probability, values, labels, mine
-
-
-def _numbers(file: Path, detector: Any) -> tuple[Any, Any]:
-    from screening.intake import FileKind, open_transactions
-
-    batches = list(
-        open_transactions(
-            file, FileKind.CSV, lambda _head: detector.contract, canonical=file.with_name("none")
-        )
-    )
-    values = np.concatenate([batch.transactions.values for batch in batches])  # noqa: PD011 -- not of pandas
-    known = [batch.labels for batch in batches if batch.labels is not None]
-    return values, np.concatenate(known) if known else np.full(len(values), -1, np.int8)
-
-
-def _by_api(detector: Any, values: Any, labels: Any, rows: Any) -> Any:
-    """Return what each row gets that is asked about alone, with all others as its past."""
-    from screening.detectors.vectorizer import History
-    from screening.features import Past
-    from screening.transactions.schema import Transactions
-    from utils import get_probabilities
-
-    definition = detector.vectorizer.definition
-    past = Past(values, labels) if definition is not None else None
-    # a row isn't earlier than itself, so it may appear in its own past
-    history = History(past=past).indexed(definition)
-    columns = detector.contract.columns
-    return np.array(
-        [
-            get_probabilities(Transactions(columns, values[[row]]), detector, history)[0]
-            for row in rows.tolist()
-        ]
-    )
-
-
 def executors(rows: int, tries: int, scratch: Path) -> dict[str, Any]:
-    """Return the seconds with one executor and with two, by turns."""
+    """Return the seconds with one executor and with two, by turns.
+
+    An executor, Java and Python, has one core for itself: as a machine that is added brings its own. The driver may use
+    all cores in both cases, so that one executor has the better of it.
+    """
     found: dict[str, list[Any]] = {"one": [], "two": []}
     for detector in ("card", "payments"):
         source = made(detector, rows, scratch)
         for _ in range(tries):
             for name, count in (("one", 1), ("two", 2)):
-                done = Job(source, scratch / "out", detector, f"local-cluster[{count},1,2048]").result()
-                found[name].append({"detector": detector} | done)
+                with cluster(count, scratch / "workers") as there:
+                    # else a second executor is started where the first was
+                    conf = {"spark.executor.cores": "1", "spark.executor.memory": "2g"}
+                    done = Job(source, scratch / "out", detector, there.url, there.roots, **conf).result()
+                found[name].append({"detector": detector, "load": os.getloadavg()[1]} | done)
                 print(name, done, file=sys.stderr, flush=True)
     return found
 
@@ -381,7 +326,7 @@ def kills(detector: str, rows: int, times: int, scratch: Path) -> dict[str, Any]
 def main() -> int:
     """The command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.batch", description=__doc__)
-    parser.add_argument("figure", choices=("equal", "executors", "growth", "kills", "job"))
+    parser.add_argument("figure", choices=("executors", "growth", "kills", "job"))
     parser.add_argument("order", nargs="?", help="of a job")
     parser.add_argument("--rows", type=int, nargs="*", default=[1_000_000])
     parser.add_argument("--times", type=int, default=5)
@@ -398,9 +343,7 @@ def main() -> int:
         return 0
     rows, scratch = options.rows[0], options.scratch
     found: Any
-    if options.figure == "equal":
-        found = equal(rows, options.times * 1000, scratch)
-    elif options.figure == "executors":
+    if options.figure == "executors":
         found = executors(rows, options.times, scratch)
         for detector in ("card", "payments"):
             one, two = (
@@ -412,13 +355,15 @@ def main() -> int:
         found = growth(options.detector, options.rows, scratch)
     else:
         found = kills(options.detector, rows, options.times, scratch)
+    keep(options.figure if options.figure == "executors" else f"{options.figure} {options.detector}", found)
+    return 0
+
+
+def keep(name: str, found: Any) -> None:
+    """Print figures, and write them to the file of results under their name."""
     known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    name = (
-        options.figure if options.figure in {"equal", "executors"} else f"{options.figure} {options.detector}"
-    )
     RESULTS.write_text(json.dumps(known | {name: found}, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(found, indent=1))
-    return 0
 
 
 if __name__ == "__main__":
