@@ -14,14 +14,13 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from screening.errors import ScreeningError
+from screening.bucket.faults import NO_BUCKET, DamagedObject, code_of, reason_of, unavailable
 from screening.infra.atomic_file import FULL
 from screening.infra.disk_space import full, require_room
 
@@ -31,6 +30,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("screening.bucket")
 # A part of an upload; up to four of them are in memory. S3 wants 5 MiB at least, and takes 10,000 parts.
 PART_BYTES, PARTS_AT_ONCE = 8 << 20, 4
+PIECES_AT_ONCE = 2
+"""Of a file that arrives: many may at once, and their sender is mostly slower than the bucket."""
 READ_BYTES = 1 << 20
 RETRIES = 3
 CONNECT_SECONDS, SILENCE_SECONDS, RETRY_SECONDS = 3, 10, 15
@@ -38,13 +39,6 @@ CONNECT_SECONDS, SILENCE_SECONDS, RETRY_SECONDS = 3, 10, 15
 PAUSE_SECONDS = 5.0
 FETCHED = ".fetched.part"
 """Ending of a file that is being got."""
-NO_BUCKET = "NoSuchBucket"
-REASONS = {
-    "there is no such bucket": (NO_BUCKET,),
-    "it doesn't accept these credentials": ("status code: 401", "status code: 403"),
-}
-"""Reasons that the library has no error of its own for, or not for each kind of request, and signs in its words."""
-
 _forked = threading.Event()
 _used = threading.Event()
 
@@ -58,25 +52,6 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
-@dataclass
-class BucketUnavailable(ScreeningError):
-    """The bucket can't be used at the moment: nothing was lost, and nothing is answered without it."""
-
-    why: str = ""
-    """The reason, as the end of a sentence."""
-
-    status = 503
-    title = "A file can't be reached at the moment"
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the error without the bucket's address, which is the operator's business: the log has it."""
-        return {**super().as_dict(), "where": None}
-
-
-class DamagedObject(OSError):
-    """An object isn't what was put."""
-
-
 class Bucket:
     """A bucket, and the beginning of its keys.
 
@@ -87,7 +62,7 @@ class Bucket:
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
         self.url = url
-        self._name, self._prefix = parts.netloc, parts.path.strip("/")
+        self.name, self.prefix = parts.netloc, parts.path.strip("/")
         self._pause_until = 0.0
 
     @cached_property
@@ -110,8 +85,8 @@ class Bucket:
             "backoff": pauses,
         }
         return S3Store(
-            self._name,
-            prefix=self._prefix or None,
+            self.name,
+            prefix=self.prefix or None,
             client_options=client,  # type: ignore[arg-type]
             retry_config=retries,  # type: ignore[arg-type]
             # not everything that speaks S3 can delete several objects in one request
@@ -126,12 +101,46 @@ class Bucket:
         """
         import obstore
 
-        size = path.stat().st_size
         with self._telling(f"put {key}"):
             obstore.put(self._store, key, path, chunk_size=PART_BYTES, max_concurrency=PARTS_AT_ONCE)
-            kept = obstore.head(self._store, key)["size"]
+
+    def put_pieces(self, pieces: Iterator[bytes], key: str) -> None:
+        """Put an object of pieces that may take their time; when this returns, the bucket has all of it.
+
+        A piece of :data:`PART_BYTES` is sent while the next one is waited for. What ``pieces`` raises passes, and the
+        bucket has nothing then.
+
+        Raises:
+            BucketUnavailable: it may not have it.
+        """
+        import obstore
+
+        with self._telling(f"put {key}"):
+            obstore.put(
+                self._store,
+                key,
+                pieces,
+                chunk_size=PART_BYTES,
+                max_concurrency=PIECES_AT_ONCE,
+                use_multipart=True,
+            )
+
+    def require_size(self, key: str, size: int) -> None:
+        """See that an object has so many bytes.
+
+        Raises:
+            BucketUnavailable: it hasn't, or that isn't known.
+        """
+        import obstore
+
+        doing = f"put {key}"
+        try:
+            with self._telling(doing):
+                kept = obstore.head(self._store, key)["size"]
+        except FileNotFoundError:
+            kept = 0
         if kept != size:
-            raise self._unavailable(f"put {key}", f"it has {kept:,} bytes of {size:,}")
+            raise unavailable(self.url, doing, f"it has {kept:,} bytes of {size:,}")
 
     def write(self, key: str, data: bytes) -> None:
         """Put a small object, in the place of one that is there.
@@ -178,7 +187,7 @@ class Bucket:
         Raises:
             BucketUnavailable: the bucket can't be read.
             FileNotFoundError: it has no such object.
-            Damaged: the object isn't what was put.
+            DamagedObject: the object isn't what was put.
             StorageFull: there is no room on the disk.
         """
         import obstore
@@ -223,9 +232,15 @@ class Bucket:
         import obstore
 
         some = list(keys)
-        if some:
-            with self._telling(f"delete {len(some)} objects"), suppress(FileNotFoundError):
+        if not some:
+            return
+        with self._telling(f"delete {len(some)} objects"):
+            try:
                 obstore.delete(self._store, some)
+            except FileNotFoundError:  # some stores say so, and the others of the list are left then
+                for key in some:
+                    with suppress(FileNotFoundError):
+                        obstore.delete(self._store, key)
 
     @property
     def pausing(self) -> bool:
@@ -244,31 +259,22 @@ class Bucket:
         if _forked.is_set():
             raise RuntimeError("the bucket was used before this process was forked")
         if self.pausing:
-            raise self._unavailable(doing, "it couldn't be reached a moment ago")
+            raise unavailable(self.url, doing, "it couldn't be reached a moment ago")
         try:
             yield
         except (BaseError, FileNotFoundError) as problem:
             told = str(problem)
             if isinstance(problem, FileNotFoundError) and NO_BUCKET not in told:
                 raise
+            code, why = code_of(told), reason_of(told)
             # the rest of it repeats the whole answer
-            log.warning("%s can't be used (%s): %s", self.url, doing, told.partition("\n")[0])
-            for why, signs in REASONS.items():
-                if any(sign in told for sign in signs):
-                    raise self._unavailable(doing, why) from problem
-            self._pause_until = time.monotonic() + PAUSE_SECONDS
-            raise self._unavailable(doing, "it can't be reached, or has a fault") from problem
+            log.warning("%s can't be used (%s): %s %s", self.url, doing, told.partition("\n")[0], code)
+            if why is None:
+                why = "it can't be reached, or has a fault"
+                self._pause_until = time.monotonic() + PAUSE_SECONDS
+            raise unavailable(self.url, doing, why, code) from problem
         else:
             self._pause_until = 0.0
-
-    def _unavailable(self, doing: str, why: str) -> BucketUnavailable:
-        return BucketUnavailable(
-            f"The bucket in which files are kept can't be used at the moment: {why}. Nothing was lost.",
-            where=f"{self.url}, {doing}",
-            remedy="Try again in a minute. The operator finds more in the log, and sees that STORAGE_URL, the AWS_* "
-            "variables and the bucket's policy are right.",
-            why=why,
-        )
 
 
 @contextmanager

@@ -9,12 +9,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from screening.bucket.bucket import Bucket, BucketUnavailable
+from screening.bucket.bucket import Bucket
+from screening.bucket.faults import BucketUnavailable
 from screening.errors import BadSetting
 from screening.infra.atomic_file import replace_file
 from screening.settings import ROOT
 
-KEY = "instance_id"
+KEY, PROBE = "instance_id", "probe"
 NOTE = "storage_url"
 """A file of the instance: the bucket that has its finished files."""
 SECONDS = 60.0
@@ -81,8 +82,12 @@ def main(url: str, instance: str) -> int:
     try:
         owner = bucket.create(KEY, instance.encode("ascii")).decode("ascii", "replace")
         bucket.sizes(KEY)
+        if owner == instance:
+            # what can't be deleted is found now, not when card numbers stay
+            bucket.write(PROBE, b"")
+            bucket.delete([PROBE])
     except BucketUnavailable as problem:
-        print(problem.why)  # noqa: T201
+        print(f"{problem.why} ({str(problem.where).partition(', ')[2]})")  # noqa: T201
         return UNUSABLE
     print(owner)  # noqa: T201
     return FREE if owner == instance else TAKEN

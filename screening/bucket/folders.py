@@ -6,19 +6,18 @@ folder on the disk has the same list once the bucket has all of it, and loses it
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from contextlib import suppress
+import os
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import msgspec
 
-from screening.bucket.bucket import DamagedObject
-from screening.bucket.storage import KEPT, SCREENINGS, Storage, is_later, note_use
+from screening.bucket.faults import DamagedObject
+from screening.bucket.storage import KEPT, SCREENINGS, WHOLE, Storage, is_later, note_use, size_of
 from screening.errors import NotReady
 from screening.infra.file_hash import sha256_of
 
-WHOLE = "whole"
-"""Says of an upload that nothing more will come. All that a bucket has is whole."""
 PART = ".part"
 
 
@@ -29,39 +28,50 @@ class Listed(msgspec.Struct, frozen=True):
     sha256: str
 
 
-List = dict[str, Listed]
-_decode = msgspec.json.Decoder(List).decode
+List = Mapping[str, Listed]
+NOTHING: List = MappingProxyType({})
+_decode = msgspec.json.Decoder(dict[str, Listed]).decode
 
 
-def keep_folder(storage: Storage, folder: Path, only: Collection[str] | None = None) -> None:
+def keep_folder(
+    storage: Storage, folder: Path, only: Collection[str] | None = None, there: List = NOTHING
+) -> None:
     """Have the bucket keep what a folder has, and nothing else.
 
     Args:
         storage: of the instance.
         folder: below it.
         only: names of the files that are finished; ``None``: all are, and the folder is noted as kept.
+        there: files that the bucket has already.
 
     Raises:
         BucketUnavailable: not all of it is kept yet; do it again.
         FileNotFoundError: it was deleted meanwhile.
     """
-    # of a folder that was kept files may have left the disk: what is missing here must not be deleted there
-    if not storage.remote or is_kept(folder):
+    if not storage.remote:
+        return
+    before = noted(storage, folder)
+    # what has left the disk, or couldn't be brought to it, must not be deleted in the bucket
+    if before is not None and (is_kept(folder) or not all_here(folder, before)):
         return
     prefix = storage.key(folder)
-    found = listed(folder, only)
+    found = listed(folder, only, there)
     told = storage.bucket.read(f"{prefix}/{KEPT}")
-    before: List = {} if told is None else _decode(told)
+    before = {} if told is None else _decode(told)
     same = {name: one for name, one in found.items() if before.get(name) == one}
     if before.keys() - same.keys():
         # whoever reads meanwhile must not get new bytes for what the list calls old ones
         storage.bucket.write(f"{prefix}/{KEPT}", msgspec.json.encode(same))
-    for name in found.keys() - same.keys():
-        storage.keep(folder / name)
+    for name in found.keys() - same.keys() - there.keys():
+        storage.bucket.put(folder / name, f"{prefix}/{name}")
+    sizes = storage.bucket.sizes(prefix)
+    for name, one in found.items():
+        # not every store lists at once what was put just now
+        if sizes.get(f"{prefix}/{name}") != one.size:
+            storage.bucket.require_size(f"{prefix}/{name}", one.size)
     if before != found:
         storage.bucket.write(f"{prefix}/{KEPT}", msgspec.json.encode(found))
-    known = {f"{prefix}/{name}" for name in (*found, KEPT)}
-    storage.bucket.delete(storage.bucket.sizes(prefix).keys() - known)
+    storage.bucket.delete(sizes.keys() - {f"{prefix}/{name}" for name in (*found, KEPT)})
     if only is None:
         write_note(folder, msgspec.json.encode(found))
 
@@ -69,46 +79,60 @@ def keep_folder(storage: Storage, folder: Path, only: Collection[str] | None = N
 def bring_folder(storage: Storage, folder: Path) -> None:
     """See that the files of a folder are on the disk, and note that they are used.
 
-    One that somebody writes here, or that the bucket doesn't have, is left as it is.
+    One that somebody writes here, or that the bucket doesn't have, is left as it is. A file that is shorter or longer
+    than the list says, as a loss of power may leave it, is got again.
 
     Raises:
         BucketUnavailable: they are in the bucket, which can't be reached.
-        NotReady: the bucket has something else.
+        NotReady: the bucket has something else, or not all of it.
         StorageFull: there is no room for them.
     """
     if not storage.remote:
         return
     note = folder / KEPT
-    if not note.exists():
+    files = noted(storage, folder)
+    if files is None:
         told = None if folder.exists() else storage.bucket.read(storage.key(note))
         if told is None:
             return
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         # before the files: who is killed in between has begun to bring them, not to write
         write_note(folder, told)
-    with suppress(FileNotFoundError):  # deleted in this moment, here or in the bucket
-        missing = {
-            name: one for name, one in _decode(note.read_bytes()).items() if not (folder / name).exists()
-        }
+        files = _decode(told)
+    missing = {name: one for name, one in files.items() if size_of(folder / name) != one.size}
+    try:
         for name, one in missing.items():
-            try:
-                storage.bring(folder / name, one.size, one.sha256)
-            except DamagedObject as problem:
-                raise NotReady(
-                    "A file of this screening isn't what was put into the bucket.",
-                    where=str(problem),
-                    remedy="The operator restores that object from a backup or from an older version.",
-                ) from problem
+            storage.bring(folder / name, one.size, one.sha256)
         if missing:
             (folder / WHOLE).touch()
             note.touch()  # none of these files is later than the list
         else:
             note_use(note)
+    except DamagedObject as problem:
+        raise NotReady(
+            "A file of this screening isn't what was put into the bucket.",
+            where=str(problem),
+            remedy="The operator restores that object from a backup or from an older version.",
+        ) from problem
+    except FileNotFoundError as problem:
+        if storage.bucket.read(storage.key(note)) is not None:
+            raise NotReady(
+                "A file of this screening is gone from the bucket.",
+                where=f"{storage.key(folder)}, of {', '.join(missing)}",
+                remedy="The operator restores that object from a backup or from an older version.",
+            ) from problem
+        # else it was deleted in this moment: the list goes first
 
 
 def begin_writing(storage: Storage, folder: Path) -> None:
-    """Note that the bucket may not have what a folder has from now on."""
-    if storage.remote:
+    """Note that the bucket may not have what a folder has from now on.
+
+    A folder whose files aren't all on the disk stays as it is: what is missing here must not go there.
+
+    Raises:
+        BucketUnavailable: its list is damaged, and can't be got.
+    """
+    if storage.remote and all_here(folder, noted(storage, folder) or NOTHING):
         (folder / KEPT).unlink(missing_ok=True)
 
 
@@ -120,6 +144,31 @@ def is_kept(folder: Path) -> bool:
         return False
 
 
+def all_here(folder: Path, files: List) -> bool:
+    """Return whether a folder has all files of a list."""
+    return all((folder / name).exists() for name in files)
+
+
+def noted(storage: Storage, folder: Path) -> List | None:
+    """Return the list that a folder on the disk has; ``None`` where it has none. A damaged one is got again.
+
+    Raises:
+        BucketUnavailable: it is damaged, and can't be got.
+    """
+    note = folder / KEPT
+    try:
+        return _decode(note.read_bytes())
+    except FileNotFoundError:
+        return None
+    except msgspec.DecodeError:
+        told = storage.bucket.read(storage.key(note))
+        if told is None:
+            note.unlink(missing_ok=True)
+            return None
+        write_note(folder, told)
+        return _decode(told)
+
+
 def drop_folder(storage: Storage, folder: Path) -> None:
     """Delete in the bucket what it has of a folder.
 
@@ -127,7 +176,10 @@ def drop_folder(storage: Storage, folder: Path) -> None:
         BucketUnavailable: some of it may still be there.
     """
     if storage.remote:
-        storage.bucket.delete(storage.bucket.sizes(storage.key(folder)).keys())
+        # whoever reads meanwhile finds no list, and doesn't take the files for lost
+        note = storage.key(folder / KEPT)
+        storage.bucket.delete([note])
+        storage.bucket.delete(storage.bucket.sizes(storage.key(folder)).keys() - {note})
 
 
 def ids_in_bucket(storage: Storage) -> set[str]:
@@ -145,8 +197,10 @@ def list_of(storage: Storage, folder: Path) -> List:
     Raises:
         BucketUnavailable: it can't be read.
     """
-    note = folder / KEPT
-    told = note.read_bytes() if note.exists() else storage.bucket.read(storage.key(note))
+    here = noted(storage, folder)
+    if here is not None:
+        return here
+    told = storage.bucket.read(storage.key(folder / KEPT))
     return {} if told is None else _decode(told)
 
 
@@ -154,19 +208,19 @@ def kept_bytes(folder: Path) -> int:
     """Return the bytes of the files of a folder that was kept, on the disk or not; 0 for any other."""
     try:
         return sum(one.size for one in _decode((folder / KEPT).read_bytes()).values())
-    except FileNotFoundError:
+    except (FileNotFoundError, msgspec.DecodeError):
         return 0
 
 
-def listed(folder: Path, only: Collection[str] | None) -> List:
-    """Return the finished files of a folder, with sizes and hashes.
+def listed(folder: Path, only: Collection[str] | None, there: List) -> List:
+    """Return the finished files of a folder, with sizes and hashes; ``there`` are some that are known already.
 
     Raises:
         FileNotFoundError: one went in this moment.
     """
     paths = [path for path in folder.iterdir() if path.is_file() and path.suffix != PART]
     return {
-        path.name: Listed(path.stat().st_size, sha256_of(path))
+        path.name: there.get(path.name) or Listed(path.stat().st_size, sha256_of(path))
         for path in sorted(paths)
         if path.name not in {WHOLE, KEPT} and (only is None or path.name in only)
     }
@@ -175,5 +229,8 @@ def listed(folder: Path, only: Collection[str] | None) -> List:
 def write_note(folder: Path, told: bytes) -> None:
     """Write the list into the folder, as a whole."""
     part = folder / f"{KEPT}{PART}"
-    part.write_bytes(told)
+    with part.open("wb") as out:
+        out.write(told)
+        out.flush()
+        os.fsync(out.fileno())
     part.replace(folder / KEPT)

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from screening.bucket.bucket import FETCHED, Bucket, BucketUnavailable
+from screening.bucket.bucket import FETCHED, Bucket
+from screening.bucket.faults import BucketUnavailable
 from screening.settings import Settings
 
 log = logging.getLogger("screening.bucket")
@@ -29,6 +30,8 @@ LEFT_SECONDS = 2 * 3600.0
 LEDGER, SCREENINGS = "ledger", "screenings"
 KEPT = "kept.json"
 """In the folder of a screening: its files that the bucket has. It stays when they leave the disk."""
+WHOLE = "whole"
+"""Says of an upload that nothing more will come. All that a bucket has is whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,22 +99,25 @@ class Storage:
             BucketUnavailable: it isn't kept yet.
         """
         if self.remote:
+            size = path.stat().st_size
             self.bucket.put(path, self.key(path))
+            self.bucket.require_size(self.key(path), size)
 
     def bring(self, path: Path, size: int, sha256: str) -> None:
-        """See that a file is on the disk, and note that it is used.
+        """See that a file of this size is on the disk, and note that it is used.
 
         Raises:
             BucketUnavailable: it is in the bucket, which can't be reached.
             FileNotFoundError: it is nowhere.
-            Damaged: the bucket has something else.
+            DamagedObject: the bucket has something else.
             StorageFull: there is no room for it.
         """
         if not self.remote:
             return
         with suppress(FileNotFoundError):
             note_use(path)
-            return
+            if path.stat().st_size == size:
+                return
         self.bucket.get(self.key(path), path, size, sha256)
         self._fetched += size
         if self._fetched > self.most // 16:
@@ -188,7 +194,7 @@ class Storage:
             if gone >= over or time.time() - each.used < YOUNG_SECONDS:
                 break
             for path in each.paths:
-                size = _size(path)
+                size = size_of(path)
                 if kept.get(path) == size:
                     path.unlink(missing_ok=True)
                     gone += size
@@ -220,9 +226,9 @@ def note_use(path: Path) -> None:
 
 def _unit(paths: Sequence[Path], used: Path) -> StoredUnit:
     """Return files as a unit whose last use is that of one of them."""
-    some = [path for path in paths if path.name != "whole"]
+    some = [path for path in paths if path.name != WHOLE]
     try:
-        return StoredUnit(used.stat().st_atime, some, sum(max(_size(path), 0) for path in some))
+        return StoredUnit(used.stat().st_atime, some, sum(max(size_of(path), 0) for path in some))
     except FileNotFoundError:
         return StoredUnit(0.0, [], 0)
 
@@ -232,7 +238,8 @@ def is_later(paths: Iterable[Path], moment: int) -> bool:
     return any(path.stat().st_mtime_ns > moment for path in paths)
 
 
-def _size(path: Path) -> int:
+def size_of(path: Path) -> int:
+    """Return the size of a file in bytes; -1 where there is none."""
     try:
         return path.stat().st_size
     except FileNotFoundError:

@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 from sqlalchemy import ColumnElement, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from screening.bucket.bucket import BucketUnavailable
+from screening.bucket.faults import BucketUnavailable
 from screening.bucket.storage import LEDGER, Storage
 from screening.infra.atomic_file import sync_folder
 from screening.infra.database import Database

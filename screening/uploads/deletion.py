@@ -18,14 +18,15 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import OperationalError
 
-from screening.bucket.bucket import BucketUnavailable
+from screening.bucket.faults import BucketUnavailable
 from screening.bucket.folders import drop_folder, ids_in_bucket, is_kept, keep_folder
-from screening.bucket.storage import Storage
+from screening.bucket.storage import SCREENINGS, Storage
+from screening.bucket.unfinished import has_keys, take_back, unfinished
 from screening.infra.disk_space import release_reserve
 from screening.ledger.history import forget
 from screening.review.leaving import forget_screening
 from screening.uploads.instance_check import belong_together
-from screening.uploads.screenings import Screenings
+from screening.uploads.screenings import RECEIVING, Screenings
 from screening.uploads.upload_folder import UploadFolder
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ log = logging.getLogger("screening.worker.upkeep")
 ID = re.compile(r"[0-9a-f]{32}")
 # A younger folder may not have its row yet, so it isn't removed.
 YOUNG_SECONDS = 60
+# Nobody puts one object for so long, but for uploads, which have a row.
+LEFT_SECONDS = 86_400.0
 MOST_PUT = 20
 """Screenings whose files are put into the bucket between two looks at the queue."""
 
@@ -127,12 +130,40 @@ def put_missing(screenings: Screenings, instance: Path) -> int:
     storage = Storage.at(instance)
     if not storage.remote:
         return 0
-    folders = (UploadFolder(instance, one).path for one in sorted(screenings.ended()))
+    folders = (UploadFolder(instance, one) for one in sorted(screenings.ended()))
+    # one that isn't whole still arrives, though a worker has refused it already
+    missing = (each.path for each in folders if each.whole.exists() and not is_kept(each.path))
     count = 0
-    for folder in islice((each for each in folders if each.exists() and not is_kept(each)), MOST_PUT):
+    for folder in islice(missing, MOST_PUT):
         with suppress(FileNotFoundError):  # deleted in this moment
             keep_folder(storage, folder)
             count += 1
+    return count
+
+
+def take_back_unfinished(screenings: Screenings, instance: Path) -> int:
+    """Remove parts of objects that nobody will end, as a process that was killed leaves them; return of how many.
+
+    Those of a screening whose row is gone go at once, as its files do, all others after a day; but not those of an
+    upload that arrives, however slowly.
+    """
+    storage = Storage.at(instance)
+    if not storage.remote or not has_keys() or not belong_together(instance, screenings.database):
+        return 0
+    count = 0
+    try:
+        # before the rows are read: a row comes before the first part
+        found = list(unfinished(storage.bucket))
+        states = screenings.states() if found else {}
+        for one in found:
+            kind, _, rest = one.key.partition("/")
+            state = states.get(rest.partition("/")[0]) if kind == SCREENINGS else None
+            lost = kind == SCREENINGS and state is None and bool(states)
+            if state != RECEIVING and (lost or time.time() - one.begun > LEFT_SECONDS):
+                take_back(storage.bucket, one)
+                count += 1
+    except OSError as problem:
+        log.warning("parts in the bucket that nobody will end aren't looked for: %s", problem)
     return count
 
 

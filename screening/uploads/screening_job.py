@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from screening.bucket.bucket import BucketUnavailable
+from screening.bucket.faults import BucketUnavailable
 from screening.bucket.folders import begin_writing, keep_folder
 from screening.bucket.storage import Storage
 from screening.detectors.detector import Detector
@@ -211,8 +211,10 @@ class ScreeningJob:
         folder = UploadFolder(instance, job.id)
         if done:
             folder.settle()
-        begin_writing(Storage.at(instance), folder.path)  # whoever kept it meanwhile kept a part
+        if not folder.whole.exists():
+            return  # it failed on what had arrived, and the rest still comes
         try:
+            begin_writing(Storage.at(instance), folder.path)  # whoever kept it meanwhile kept a part
             keep_folder(Storage.at(instance), folder.path)
         except (BucketUnavailable, FileNotFoundError) as problem:
             # the upload is there; the upkeep puts the rest once it can

@@ -368,6 +368,11 @@ class Screenings(Jobs[Screening]):
         with self._database.read() as session:
             return set(session.scalars(select(Screening.id)))
 
+    def states(self) -> dict[str, str]:
+        """Return the state of each, by its id."""
+        with self._database.read() as session:
+            return dict(session.execute(select(Screening.id, Screening.state)).all())
+
     def ended_before(self, fingerprint: str, moment: datetime) -> Sequence[str]:
         """Return the ids of those by one detector that were done before a moment, the oldest first."""
         mine = Screening.state == DONE, Screening.fingerprint == fingerprint, Screening.finished < moment

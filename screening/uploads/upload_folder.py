@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, TypeVar
 
-from screening.bucket.folders import WHOLE, bring_folder, keep_folder
-from screening.bucket.storage import SCREENINGS, Storage
+from screening.bucket.arriving import ArrivingObject
+from screening.bucket.folders import Listed, bring_folder, keep_folder
+from screening.bucket.storage import SCREENINGS, WHOLE, Storage
 from screening.errors import Conflict
 from screening.infra.atomic_file import sync_folder
 from screening.intake import NOTHING_SAID, Answers, FileKind, Forms, TableHead, look_over, settled
@@ -111,16 +112,23 @@ class UploadFolder:
         for folder in (self.path, self.path.parent):
             sync_folder(folder)
 
-    def keep_upload(self) -> None:
+    def arriving_object(self) -> ArrivingObject:
+        """Return what puts the upload into the bucket while it arrives, where there is one."""
+        return ArrivingObject(self._storage, self.input)
+
+    def keep_upload(self, there: Listed | None = None) -> None:
         """Have the upload in the bucket, where there is one: only then may its sender be told that it is here.
 
         A worker may read it already, and write beside it: that is kept once it is finished.
+
+        Args:
+            there: the file itself, where the bucket has it already.
 
         Raises:
             BucketUnavailable: it isn't there.
         """
         uploaded = {each.name for each in (self.arriving, self.tokens, self.replaced)}
-        keep_folder(self._storage, self.path, uploaded)
+        keep_folder(self._storage, self.path, uploaded, {} if there is None else {self.input.name: there})
 
     def remove(self) -> None:
         """Delete all of it. Gone already is as good.

@@ -14,7 +14,7 @@ from itertools import chain
 from screening.accounts.notifications import Notifications
 from screening.accounts.proposals import Proposals
 from screening.accounts.user_store import UserStore
-from screening.bucket.bucket import BucketUnavailable
+from screening.bucket.faults import BucketUnavailable
 from screening.detectors.compilation.pruning import prune
 from screening.detectors.registry import Detectors
 from screening.errors import BadArtefact, NotFound
@@ -142,6 +142,9 @@ class Upkeep:
         for screening_id in deletion.clear_leftovers(self._screenings, self._settings.instance):
             log.warning("files of screening %s, which isn't in the history, were removed", screening_id)
             self._audit.record("leftover_removed", screening=screening_id)
+        count = deletion.take_back_unfinished(self._screenings, self._settings.instance)
+        if count:
+            log.warning("parts of %d objects that nobody will end were removed from the bucket", count)
 
     def _tell_lost(self) -> None:
         """Tell of lost files, but keep their rows: their owner decides, and the disk that has the files may only not be

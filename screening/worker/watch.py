@@ -13,8 +13,8 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from screening.bucket.bucket import BucketUnavailable
 from screening.bucket.claiming import KEY
+from screening.bucket.faults import BucketUnavailable
 from screening.errors import ScreeningError
 from screening.infra.audit.log import AuditLog
 from screening.infra.database import Database

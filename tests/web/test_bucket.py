@@ -14,21 +14,27 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
+from sqlalchemy import update
 
-from screening.bucket import bucket, folders
+from screening.bucket import bucket
 from screening.bucket import storage as storage_module
-from screening.bucket.storage import KEPT, Storage
+from screening.bucket.arriving import ArrivingObject
+from screening.bucket.bucket import PART_BYTES
+from screening.bucket.storage import KEPT, WHOLE, Storage
+from screening.bucket.unfinished import unfinished
 from screening.monitoring.comparison import DetectorComparison
 from screening.settings import Settings
 from screening.uploads import deletion
-from screening.uploads.screenings import DONE, QUEUED
+from screening.uploads.screenings import DONE, FAILED, QUEUED, Screening, UploadRequest, new_id
 from screening.uploads.storage_quota import AccountFull
 from screening.web.services import Services
 from screening.worker.loop import Worker
 from screening.worker.watch import AlertWatch
 from tests.conftest import Person
 from tests.s3_server import Home
+from tests.served import BOUNDARY
 from tests.web.test_card_numbers import CARDS, payments
+from tests.web.test_uploads import Sending, form_of
 
 
 @pytest.fixture(autouse=True)
@@ -89,7 +95,7 @@ def test_a_disk_that_is_lost_comes_back_with_the_same_pages(
     assert pages(analyst, screening_id) == before
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == content
     # and what is there already isn't asked for again
-    assert stored(services) == {f"{screening_id}/{name}" for name in content.keys() - {folders.WHOLE}}
+    assert stored(services) == {f"{screening_id}/{name}" for name in content.keys() - {WHOLE}}
 
 
 @pytest.mark.parametrize("fault", ["unreachable", "denied", "broken"])
@@ -105,6 +111,77 @@ def test_an_upload_that_the_bucket_does_not_take_is_refused_and_leaves_nothing(
     assert not list((services.settings.instance / "screenings").iterdir())
     bucket_home.way.fault = None
     assert stored(services) == set()
+
+
+def test_a_large_upload_that_breaks_off_leaves_no_part_in_the_bucket(
+    analyst: Person, services: Services
+) -> None:
+    storage = Storage.of(services.settings)
+    content = b"a,b\n" * (PART_BYTES * 3 // 8)
+    seen = set[str]()
+
+    def look() -> None:
+        """Wait for the first part once there must be one, and leave."""
+        if body.tell() < PART_BYTES * 5 // 4:
+            return
+        deadline = time.monotonic() + 60
+        while not seen:
+            assert time.monotonic() < deadline
+            seen.update(each.key for each in unfinished(storage.bucket))
+        raise OSError
+
+    body = Sending(form_of(analyst.token("/upload"), content), look)
+    answer = analyst.client.post(
+        "/upload",
+        input_stream=body,
+        content_type=f"multipart/form-data; boundary={BOUNDARY}",
+        content_length=len(body.getvalue()),
+    )
+    assert answer.status_code == 400
+    assert len(seen) == 1
+    assert not services.screenings.ids()
+    assert stored(services) == set()
+    assert list(unfinished(storage.bucket)) == []
+
+
+def test_parts_that_a_killed_process_left_are_removed_and_those_of_an_upload_that_arrives_are_not(
+    analyst: Person, services: Services, bucket_home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = Storage.of(services.settings)
+    arriving, ended, gone = (new_id() for _ in range(3))
+    wish = UploadRequest(
+        owner="ana", filename="a.csv", kind="csv", detector=None, set_aside_bad=False, threshold=0.8
+    )
+    for one in (arriving, ended):
+        services.screenings.begin(one, wish)
+    with services.database.write() as session:
+        session.execute(update(Screening).where(Screening.id == ended).values(state=FAILED))
+    keys = [f"screenings/{one}/input" for one in (arriving, ended, gone)] + ["ledger/a.parquet"]
+    objects = [ArrivingObject(storage, storage.instance / key) for key in keys]
+    for key, each in zip(keys, objects, strict=True):
+        (storage.instance / key).parent.mkdir(parents=True, exist_ok=True)
+        (storage.instance / key).write_bytes(bytes(PART_BYTES + 1))
+        each.grown(PART_BYTES + 1)
+
+    def left() -> set[str]:
+        return {each.key for each in unfinished(storage.bucket)}
+
+    deadline = time.monotonic() + 60
+    while left() != set(keys):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    # a store that can't be reached loses nothing, and is asked again
+    bucket_home.way.fault = "unreachable"
+    assert deletion.take_back_unfinished(services.screenings, storage.instance) == 0
+    bucket_home.way.fault = None
+    assert deletion.take_back_unfinished(services.screenings, storage.instance) == 1
+    assert left() == {keys[0], keys[1], keys[3]}
+    monkeypatch.setattr(deletion, "LEFT_SECONDS", -60.0)
+    assert deletion.take_back_unfinished(services.screenings, storage.instance) == 2
+    assert left() == {keys[0]}
+    for each in objects:
+        with each:
+            pass
 
 
 def test_an_upload_waits_in_the_bucket_for_a_worker_of_another_disk(
@@ -195,7 +272,7 @@ def test_results_that_could_not_be_put_are_put_later_and_stay_on_the_disk_until_
     used = time.time_ns() - int(2e9 * storage_module.YOUNG_SECONDS)
     os.utime(folder / KEPT, ns=(used, (folder / KEPT).stat().st_mtime_ns))
     assert storage.trim() > len(sample)
-    assert {path.name for path in folder.iterdir()} == {KEPT, folders.WHOLE}
+    assert {path.name for path in folder.iterdir()} == {KEPT, WHOLE}
     # what has left the disk still counts as its owner's, and isn't taken for something to delete
     services.quota.require("ana", settings.stored_per_account - len(sample) * 3)
     with pytest.raises(AccountFull):

@@ -293,6 +293,8 @@ class FileCallbacks:
     """Every few seconds."""
     room: Callable[[], None]
     """Each time that some megabytes have come, and at the end: raises where its sender may keep no more."""
+    grown: Callable[[int], None] = lambda _size: None
+    """After each piece, with the bytes that are on the disk."""
 
 
 def store(
@@ -313,6 +315,7 @@ def store(
             out.write(piece)
             digest.update(piece)
             size += len(piece)
+            watch.grown(size)
             if size - asked >= QUOTA_BYTES:
                 watch.room()
                 asked = size

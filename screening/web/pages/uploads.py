@@ -166,11 +166,15 @@ def receive_file(body: FormBody | PlainBody) -> tuple[str, Wishes]:
     folder.create()
     services().screenings.begin(screening_id, wish)
     try:
-        alive = FileCallbacks(
-            lambda: services().screenings.touch(screening_id), lambda: services().quota.require(owner)
-        )
-        size, sha256 = store(head, content, folder, alive)
-        body.finish()
+        with folder.arriving_object() as arriving:
+            alive = FileCallbacks(
+                lambda: services().screenings.touch(screening_id),
+                lambda: services().quota.require(owner),
+                arriving.grown,
+            )
+            size, sha256 = store(head, content, folder, alive)
+            body.finish()
+            folder.keep_upload(arriving.finish(size, sha256))
         _accept(screening_id, folder, size, sha256)
     except BaseException as problem:  # the sender left, sent too much, or the disk is full: nothing may stay
         gone = services().screenings.state(screening_id) is None
@@ -209,7 +213,6 @@ def chosen_sample(wishes: Wishes, form: FormFields) -> tuple[str, Iterator[bytes
 
 def _accept(screening_id: str, folder: UploadFolder, size: int, sha256: str) -> None:
     """Have the file where no loss of a machine can reach it, as far as the operator has such a place, and say so."""
-    folder.keep_upload()
     elsewhere = services().settings.several
     if elsewhere:
         # a worker on another host reads it as soon as the row says so, and this host may be gone by then

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import select, update
 
 from screening.bucket import bucket, storage
-from screening.bucket.bucket import BucketUnavailable
+from screening.bucket.faults import BucketUnavailable
 from screening.bucket.storage import Storage
 from screening.infra.job_queue import now
 from screening.ledger.filters import DamagedLedger, DecisionFilter, QueryResult, TooMuch

@@ -88,9 +88,12 @@ def begin_copy(source: UploadFolder, wish: UploadRequest, kept: Screening) -> st
             shutil.copyfile(source.replaced, folder.replaced)
     mine.screenings.begin(made, wish)
     try:
-        alive = FileCallbacks(partial(mine.screenings.touch, made), partial(mine.quota.require, wish.owner))
-        size, digest = store(b"", pieces_of(source), folder, alive)
-        folder.keep_upload()
+        with folder.arriving_object() as arriving:
+            alive = FileCallbacks(
+                partial(mine.screenings.touch, made), partial(mine.quota.require, wish.owner), arriving.grown
+            )
+            size, digest = store(b"", pieces_of(source), folder, alive)
+            folder.keep_upload(arriving.finish(size, digest))
         if not mine.screenings.received(made, size, kept.sha256 or digest):
             raise Conflict("The screening was deleted before it began.", remedy="Have it screened again.")
         folder.complete()

@@ -1,0 +1,138 @@
+"""Folders that belong together: what the disk lost comes back, and nothing that is missing here is deleted there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from screening.bucket import bucket, storage
+from screening.bucket.faults import BucketUnavailable
+from screening.bucket.folders import (
+    begin_writing,
+    bring_folder,
+    drop_folder,
+    is_kept,
+    keep_folder,
+    kept_bytes,
+)
+from screening.bucket.storage import KEPT, WHOLE, Storage
+from screening.errors import NotReady
+from tests.s3_server import Home
+
+FILES = {"canonical.csv": b"a,b\n1,2\n", "input": b"a;b\n1;2\n", "rows.npy": b"12345"}
+
+
+@pytest.fixture(autouse=True)
+def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bucket, "PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(bucket, "RETRIES", 0)
+
+
+@pytest.fixture
+def home(tmp_path: Path, bucket_home: Home) -> Storage:
+    return Storage(tmp_path, bucket_home.url)
+
+
+@pytest.fixture
+def folder(home: Storage) -> Path:
+    """A folder that was kept."""
+    made = home.instance / storage.SCREENINGS / ("a" * 32)
+    made.mkdir(parents=True)
+    for name, content in FILES.items():
+        (made / name).write_bytes(content)
+    (made / WHOLE).touch()
+    keep_folder(home, made)
+    assert is_kept(made)
+    return made
+
+
+def stored(home: Storage) -> set[str]:
+    return {path.name for path in home.sizes(storage.SCREENINGS)}
+
+
+def on_disk(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name not in {KEPT, WHOLE}}
+
+
+def test_an_object_that_somebody_removed_is_told_of_and_costs_no_other(home: Storage, folder: Path) -> None:
+    home.bucket.delete([home.key(folder / "canonical.csv")])
+    shutil.rmtree(folder)
+    for _ in range(2):
+        with pytest.raises(NotReady, match=r"gone from the bucket.*canonical\.csv"):
+            bring_folder(home, folder)
+        # as a worker does that failed for it, and the upkeep after it
+        begin_writing(home, folder)
+        keep_folder(home, folder)
+    assert stored(home) == {"input", "rows.npy", KEPT}
+    (folder / "canonical.csv").write_bytes(FILES["canonical.csv"])
+    home.keep(folder / "canonical.csv")
+    (folder / "canonical.csv").unlink()
+    bring_folder(home, folder)
+    assert on_disk(folder) == FILES
+
+
+def test_a_folder_that_was_deleted_while_it_was_brought_is_no_fault(home: Storage, folder: Path) -> None:
+    for name in FILES:
+        (folder / name).unlink()
+    drop_folder(home, folder)
+    assert stored(home) == set()
+    bring_folder(home, folder)
+    assert on_disk(folder) == {}
+
+
+@pytest.mark.parametrize("left", [b"", b"12", b"1234567"])
+def test_a_file_that_a_loss_of_power_has_cut_is_got_again(home: Storage, folder: Path, left: bytes) -> None:
+    moment = (folder / "rows.npy").stat().st_mtime_ns
+    (folder / "rows.npy").write_bytes(left)
+    os.utime(folder / "rows.npy", ns=(moment, moment))
+    bring_folder(home, folder)
+    assert on_disk(folder) == FILES
+    assert is_kept(folder)
+
+
+def test_a_list_that_is_damaged_on_the_disk_is_got_again(
+    home: Storage, folder: Path, bucket_home: Home
+) -> None:
+    (folder / KEPT).write_bytes(b"")
+    for name in FILES:
+        (folder / name).unlink()
+    assert kept_bytes(folder) == 0
+    bucket_home.way.fault = "broken"
+    for each in (bring_folder, begin_writing, keep_folder):
+        with pytest.raises(BucketUnavailable):
+            each(home, folder)
+    bucket_home.way.fault = None
+    # files that aren't here must not go there
+    keep_folder(home, folder)
+    assert stored(home) == {*FILES, KEPT}
+    bring_folder(home, folder)
+    assert on_disk(folder) == FILES
+    assert kept_bytes(folder) == sum(map(len, FILES.values()))
+
+
+def test_a_damaged_list_of_what_the_bucket_never_had_is_no_list(home: Storage, folder: Path) -> None:
+    drop_folder(home, folder)
+    (folder / KEPT).write_bytes(b"{")
+    keep_folder(home, folder)
+    assert stored(home) == {*FILES, KEPT}
+    assert is_kept(folder)
+
+
+def test_what_was_written_since_takes_the_place_of_what_was_kept(home: Storage, folder: Path) -> None:
+    begin_writing(home, folder)
+    assert not is_kept(folder)
+    (folder / "rows.npy").unlink()
+    (folder / "more.npy").write_bytes(b"more")
+    (folder / "input").write_bytes(b"other")
+    keep_folder(home, folder)
+    shutil.rmtree(folder)
+    bring_folder(home, folder)
+    assert on_disk(folder) == {
+        "canonical.csv": FILES["canonical.csv"],
+        "input": b"other",
+        "more.npy": b"more",
+    }
+    assert stored(home) == {"canonical.csv", "input", "more.npy", KEPT}
