@@ -120,3 +120,21 @@ def test_what_has_no_result_is_a_conflict_and_not_a_server_that_isnt_ready(
     url = sent.headers["Location"] + "/scores.csv"
     answer = analyst.client.get(url, headers={"Accept": "application/json"})
     assert (answer.status_code, "no result yet" in answer.get_data(as_text=True)) == (409, True)
+
+
+@pytest.mark.parametrize(
+    ("part", "page"),
+    [
+        ("/rows", "?view=rows"),
+        ("/rows?view=queue&page=2", "?view=queue&page=2"),
+        ("/threshold?at=0.5", "?view=overview&at=0.5"),
+        ("/progress", ""),
+    ],
+)
+def test_who_opens_a_part_of_a_page_by_its_address_gets_the_page(
+    analyst: Person, worker: Worker, sample: bytes, part: str, page: str
+) -> None:
+    location = analyst.upload(sample).location
+    opened = analyst.client.get(location + part, headers={"Sec-Fetch-Dest": "document"})
+    assert (opened.status_code, opened.headers["Location"]) == (302, location + page)
+    assert analyst.client.get(location + page).status_code == 200

@@ -34,7 +34,7 @@ from screening.web.views.contexts import RowsView, TrialView
 from screening.web.views.files.forms import ScreeningState
 from screening.web.views.files.missing_past import MissingPastView
 from screening.web.views.files.rows import rows_of
-from screening.web.views.progress import progress_fragment
+from screening.web.views.fragments import fragment_of, progress_fragment
 
 blueprint = Blueprint("results", __name__, url_prefix="/results")
 
@@ -156,6 +156,7 @@ _CONTEXTS: dict[str, Callable[[Screening, ScreeningOutcome, Detector | None], di
 
 @blueprint.get("/<screening_id>/rows")
 @require("see")
+@fragment_of("results.show", view="rows")
 def rows(screening_id: str) -> Response:
     """Show a page of rows, sorted and filtered, as a fragment; the address of the page around it follows."""
     screening = _done(screening_id)
@@ -169,6 +170,7 @@ def rows(screening_id: str) -> Response:
 
 @blueprint.get("/<screening_id>/progress")
 @require("see")
+@fragment_of("results.show")
 def progress(screening_id: str) -> Any:
     """Send the progress of a screening; asks the page to load again once it has ended."""
     screening = owned(screening_id)
@@ -178,6 +180,7 @@ def progress(screening_id: str) -> Any:
 
 @blueprint.get("/<screening_id>/threshold")
 @require("see")
+@fragment_of("results.show", view="overview")
 def threshold(screening_id: str) -> str:
     """Send the number of rows that another threshold would flag. The screening itself keeps its own."""
     screening = _done(screening_id)

@@ -25,7 +25,7 @@ from screening.web.http.upload_stream import FileCallbacks, MultipartBody, first
 from screening.web.pages.training_columns import guess
 from screening.web.services import services
 from screening.web.views.detectors.access import doubt_of, silence_of
-from screening.web.views.progress import progress_fragment
+from screening.web.views.fragments import fragment_of, progress_fragment
 
 blueprint = Blueprint("trainings", __name__)
 
@@ -143,6 +143,7 @@ def _said_of(name: str) -> tuple[str, str]:
 
 @blueprint.get("/trainings/<training_id>/progress")
 @require("train")
+@fragment_of("trainings.show")
 def progress(training_id: str) -> Response:
     """Send the progress, as a fragment; asks the page to load again once it has ended."""
     training = services().trainings.found(training_id)

@@ -17,7 +17,7 @@ from screening.web.http.sessions import may, require, user
 from screening.web.pages.reports.reports import KINDS, read_period
 from screening.web.services import services
 from screening.web.views.detectors.access import look_at, shown
-from screening.web.views.progress import progress_fragment
+from screening.web.views.fragments import fragment_of, progress_fragment
 from screening.web.views.visibility import owner_seen
 
 blueprint = Blueprint("documents", __name__, url_prefix="/reports/documents")
@@ -129,6 +129,7 @@ def show(document_id: str) -> str:
 
 @blueprint.get("/<document_id>/progress")
 @require("see")
+@fragment_of("documents.show")
 def progress(document_id: str) -> Response:
     """Send the progress, as a fragment; asks the page to load again once it has ended."""
     document = visible_document(document_id)

@@ -25,6 +25,7 @@ from screening.web.services import services
 from screening.web.views import notices
 from screening.web.views import review as views
 from screening.web.views.decisions import LedgerRow, timeline
+from screening.web.views.fragments import fragment_of
 from screening.web.views.rules import FRAUD_TYPES
 
 blueprint = Blueprint("case", __name__, url_prefix="/review")
@@ -72,6 +73,7 @@ def _page(number: str, layout: str) -> str:
 
 @blueprint.get("/<number>/around")
 @require("see")
+@fragment_of("case.show", around="1")
 def look_around(number: str) -> str:
     """Show the surroundings of a case in the ledger, as a part of its page."""
     who = views.reviewer()
