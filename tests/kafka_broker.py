@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -55,11 +55,16 @@ class Broker:
     def come_up(self) -> None:
         assert not self._library.rd_kafka_mock_broker_set_up(self._cluster, 1)
 
+    def refuse(self, api: int, errors: Sequence[int]) -> None:
+        """Answer the next requests of a kind with errors, both by Kafka's numbers."""
+        codes = (ctypes.c_int * len(errors))(*errors)
+        self._library.rd_kafka_mock_push_request_errors_array(self._cluster, api, len(errors), codes)
+
     def close(self) -> None:
         self._library.rd_kafka_mock_cluster_destroy(self._cluster)
         self._library.rd_kafka_destroy(self._client)
 
-    def send(self, topic: str, messages: list[tuple[str | None, bytes]], **headers: str) -> None:
+    def send(self, topic: str, messages: Sequence[tuple[str | None, bytes | None]], **headers: str) -> None:
         """Send messages, each with its key, and wait until they are there."""
         from confluent_kafka import Producer
 
@@ -95,6 +100,11 @@ class Broker:
         """Wait until a topic has so many messages, and return how many it has."""
         with self._reader(topic) as (reader, partitions):
             return self._wait_for(reader, partitions, count)
+
+    def ends(self, topic: str) -> list[int]:
+        """Return the offset that the next message of each partition will get."""
+        with self._reader(topic) as (reader, partitions):
+            return [int(reader.get_watermark_offsets(each)[1]) for each in partitions]
 
     @contextmanager
     def _reader(self, topic: str) -> Iterator[tuple[Any, list[Any]]]:
@@ -142,6 +152,10 @@ def library() -> Any:
         "rd_kafka_mock_topic_create": (
             ctypes.c_int,
             [pointer, ctypes.c_char_p, ctypes.c_int, ctypes.c_int],
+        ),
+        "rd_kafka_mock_push_request_errors_array": (
+            None,
+            [pointer, ctypes.c_int16, ctypes.c_size_t, pointer],
         ),
         "rd_kafka_mock_broker_set_down": (ctypes.c_int, [pointer, ctypes.c_int32]),
         "rd_kafka_mock_broker_set_up": (ctypes.c_int, [pointer, ctypes.c_int32]),

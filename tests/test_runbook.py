@@ -10,7 +10,7 @@ from screening.setting_values import ALERTS
 from screening.settings import ROOT
 
 TEXT = (ROOT / "docs" / "runbook.md").read_text("utf-8")
-TOLD = ("The start stops", "Answers of 500 and more", "What the log says")
+TOLD = ("The start stops", "A stream's start stops", "Answers of 500 and more", "What the log says")
 
 
 def cells(heading: str) -> list[list[str]]:

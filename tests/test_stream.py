@@ -20,19 +20,30 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnection
 
 from screening.accounts.users_text import Account
-from screening.errors import BadSetting
+from screening.errors import BadArtefact, BadSetting, Conflict, NotReady
 from screening.ledger.tail import Tail
+from screening.monitoring import stream_lag
+from screening.monitoring.stream_lag import PartitionProgress
+from screening.realtime.decide import Busy
 from screening.settings import ROOT, Settings
-from screening.streams.messages import MessageReader
+from screening.streams.messages import MessagePlace
 from screening.streams.options import StreamOptions
-from screening.streams.stream import Stream, StreamServices
 from screening.web.api.streaming import StreamDesk
 from screening.web.services import Services
 from tests.kafka_broker import Broker, broker
 from tests.served import PASSWORD
+
+pytest.importorskip("confluent_kafka", reason="Kafka's client isn't installed: make stream")
+
+from confluent_kafka import Consumer
+
+from screening.streams.client import committed
+from screening.streams.inlet import Inlet
+from screening.streams.stream import Stream, StreamServices, is_final
 
 __all__ = ["broker"]  # a fixture
 Row = dict[str, Any]
@@ -44,6 +55,8 @@ QUICK = {
     "reconnect.backoff.max.ms": "500",
 }
 CARD_NUMBER = "4111111111111111"
+PRODUCE, TOO_LARGE = 0, 10
+"""Kafka's numbers of a kind of request and of an error."""
 
 
 def sample(name: str) -> list[Row]:
@@ -96,7 +109,7 @@ def options(broker: Broker, mia: Account) -> StreamOptions:
 
 
 def stream_of(services: Services, options: StreamOptions) -> Stream:
-    desk = StreamDesk(services, options.account)
+    desk = StreamDesk(services, options.account, options.detector)
     work = StreamServices(decide=desk.decide, word=desk.word, database=services.database, secret=b"k" * 32)
     return Stream(options, work)
 
@@ -219,8 +232,9 @@ def test_what_cant_be_decided_is_rejected_in_the_apis_words_and_stops_nothing(
 ) -> None:
     good = json.dumps(cards(1)[0]).encode()
     one = cards(1)[0]
-    poison: dict[str, tuple[bytes, int]] = {
+    poison: dict[str, tuple[bytes | None, int]] = {
         "nothing": (b"", 422),
+        "no value": (None, 422),
         "no JSON": (b"\x00\xff{", 422),
         "a list": (b"[1, 2]", 422),
         "more than one": (b'{"Time": 1}, "detector": "card"', 422),
@@ -248,6 +262,7 @@ def test_what_cant_be_decided_is_rejected_in_the_apis_words_and_stops_nothing(
     }
     assert problems["good"]["title"] == "This Idempotency-Key was used for another request"
     assert "V1" in problems["no column"]["detail"]
+    assert "has no value" in problems["no value"]["detail"]
     assert CARD_NUMBER.encode() not in b"".join(each.value() for each in told.values())
     for key, each in told.items():
         number = dict(each.headers())["request-id"].decode()
@@ -308,11 +323,19 @@ def test_messages_wait_while_the_database_is_away_or_the_account_is_disabled(
         return add(self, entries)
 
     monkeypatch.setattr(Tail, "add", failing)
+
+    def retired(name: str) -> None:
+        raise Conflict("It is retired.")
+
     broker.send(options.topic, sent(cards(3)))
     services.users.set_state("mia", active=False)
-    with running(services, options) as stream:
+    with running(services, replace(options, detector="card")) as stream:
         wait_until(lambda: "isn't active" in caplog.text)
+        monkeypatch.setattr(services.detectors, "require_in_use", retired)
         services.users.set_state("mia", active=True)
+        wait_until(lambda: "STREAM_DETECTOR can't decide: It is retired." in caplog.text)
+        monkeypatch.undo()
+        monkeypatch.setattr(Tail, "add", failing)
         wait_until(lambda: stream.consumed == 3)
     assert "the database is locked" in caplog.text
     assert stream.rejected == 0
@@ -353,6 +376,166 @@ def test_an_answer_that_is_too_large_for_a_message_is_told_of_and_stops_nothing(
     assert decided(services) == 22
 
 
+def test_what_is_large_in_a_message_stops_nothing(
+    services: Services, broker: Broker, options: StreamOptions, caplog: pytest.LogCaptureFixture
+) -> None:
+    # a batch that a broker finds too large is refused as a whole: what is small is sent again by itself
+    good = sent(cards(3))
+    broker.send(options.topic, good)
+    broker.refuse(PRODUCE, [TOO_LARGE])
+    assert until_end(services, options).rejected == 0
+    assert {each.key() for each in broker.read(options.decisions, 3)} == {b"pay-0", b"pay-1", b"pay-2"}
+    # neither the answer to it nor what is said instead fits beside a key as large as this one
+    (_, body) = sent(cards(1))[0]
+    broker.send(options.topic, [("k" * 3000, body), ("k" * 3000, b"{}")])
+    small = replace(options, more={**QUICK, "message.max.bytes": "2000"})
+    done = until_end(services, small)
+    assert (done.consumed, done.rejected) == (2, 2)
+    told = broker.read(options.rejected, 2)
+    assert {each.key() for each in told} == {None}
+    assert {json.loads(each.value())["status"] for each in told} == {413, 422}
+    assert {dict(each.headers())["request-id"].decode() for each in told} == {
+        json.loads(each.value())["request_id"] for each in told
+    }
+
+
+def test_what_is_decided_together_is_bounded_in_bytes(
+    services: Services, broker: Broker, options: StreamOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("screening.streams.inlet.MOST_BYTES", 200_000)
+    monkeypatch.setattr("screening.streams.inlet.CHUNK", 2)
+    broker.send(options.topic, [(f"pay-{number}", b"x" * 90_000) for number in range(20)])
+    inlet = Inlet(options, {})
+    try:
+        sizes: list[int] = []
+        while sum(sizes) < 20:
+            sizes.append(answer_all(inlet, 1.0))
+        assert max(sizes) <= 4
+    finally:
+        inlet.close()
+
+
+def answer_all(inlet: Inlet, seconds: float) -> int:
+    """Take messages and count them as answered; their number."""
+    places = [place_of(each) for each in inlet.take(seconds)]
+    inlet.done(places, ())
+    return len(places)
+
+
+def place_of(message: Any) -> MessagePlace:
+    return MessagePlace(message.topic(), message.partition(), message.offset())
+
+
+def test_a_position_never_goes_back_behind_that_of_another_member(
+    services: Services, broker: Broker, options: StreamOptions
+) -> None:
+    broker.send(options.topic, sent(cards(40)))
+    first = Inlet(options, {})
+    taken: list[Any] = []
+    while len({each.partition() for each in taken}) < 2:
+        taken += first.take(SECONDS)
+    # another one takes a partition over, answers all of it and leaves: here nothing was answered meanwhile
+    second = Inlet(options, {})
+    while not second.is_at_end():
+        first.keep_alive()
+        answer_all(second, 0.1)
+    ((_, moved),) = second._held
+    second.close()
+    while (options.topic, moved) not in first._held:
+        first.keep_alive()
+        time.sleep(0.02)
+    assert not first.holds(options.topic, moved)
+    first.done([place_of(each) for each in taken], ())
+    first.close()
+    assert committed_by(broker, options)[moved] == broker.ends(options.topic)[moved]
+
+
+def committed_by(broker: Broker, options: StreamOptions) -> dict[int, int]:
+    """Positions of the group that the brokers have, by partition."""
+    asking = Consumer({"bootstrap.servers": broker.address, "group.id": options.group})
+    try:
+        return {
+            number: offset
+            for (_, number), offset in committed(
+                asking, [(options.topic, 0), (options.topic, 1)], SECONDS
+            ).items()
+        }
+    finally:
+        asking.close()
+
+
+def test_a_group_that_begins_at_the_end_keeps_that_place_before_its_first_message(
+    services: Services, broker: Broker, options: StreamOptions
+) -> None:
+    broker.send(options.topic, sent(cards(2)))
+    late = replace(options, start="latest")
+    assert until_end(services, late).consumed == 0
+    broker.send(options.topic, sent(cards(5))[2:])
+    assert until_end(services, late).consumed == 3
+
+
+def test_progress_is_recent_only_while_the_brokers_answer(
+    services: Services, broker: Broker, options: StreamOptions
+) -> None:
+    broker.send(options.topic, sent(cards(4)))
+    inlet = Inlet(options, {})
+    try:
+        wait_until(lambda: answer_all(inlet, 0.1) or len(inlet.progress()) == 2)
+        stream_lag.write(services.database, options.group, inlet.progress())
+        inlet.written()
+        before = stream_lag.positions(services.database, options.group)
+        broker.go_down()
+        try:
+            assert {each.recent for each in inlet.progress()} == {False}
+        finally:
+            broker.come_up()
+    finally:
+        inlet.close()
+    # who had the partition before adds its counts, and changes nothing else
+    place = next(iter(before))
+    gone = PartitionProgress(*place, position=0, end=0, consumed=7, rejected=1, recent=False)
+    seen = stream_lag.oldest(services.database)
+    stream_lag.write(services.database, options.group, [gone])
+    assert stream_lag.positions(services.database, options.group) == before
+    assert stream_lag.oldest(services.database) == seen
+    samples = [sample for metric in stream_lag.metrics(services.database) for sample in metric.samples]
+    consumed = [each.value for each in samples if each.name == "fraud_stream_consumed_total"]
+    assert sum(consumed) == 4 + 7
+
+
+def test_a_start_says_what_the_brokers_lack(
+    services: Services, broker: Broker, options: StreamOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(BadSetting, match=r"no topic nowhere.*STREAM_REJECTED"):
+        stream_of(services, replace(options, rejected="nowhere"))
+    monkeypatch.setattr("screening.streams.client.START_SECONDS", 0.5)
+    monkeypatch.setattr("screening.streams.client.ASK_SECONDS", 0.2)
+    with pytest.raises(NotReady, match=r"No broker of STREAM_BROKERS \(127\.0\.0\.1:1\) answers; .*refused"):
+        stream_of(services, replace(options, brokers="127.0.0.1:1"))
+    with pytest.raises(NotReady) as caught:
+        stream_of(services, replace(options, more={"sasl.password": "s3cret", "debug": "s3cret"}))
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("error", "final"),
+    [
+        (OperationalError("INSERT", {}, Exception("locked")), False),
+        (InterfaceError("INSERT", {}, Exception("connection already closed")), False),
+        (NoConnection("no connection was free"), False),
+        (OSError("no room"), False),
+        (NotReady("Redis is away."), False),
+        (Busy.now(), False),
+        (BadArtefact("The net is damaged."), True),
+        (IntegrityError("INSERT", {}, Exception("twice")), True),
+        (RuntimeError("ours"), True),
+    ],
+)
+def test_what_passes_by_itself_is_waited_for(error: Exception, final: bool) -> None:
+    assert is_final(error, 100) is final
+    assert not is_final(error, 1)
+
+
 def test_members_share_the_partitions_and_take_over_from_each_other(
     services: Services, broker: Broker, options: StreamOptions
 ) -> None:
@@ -375,23 +558,21 @@ def test_members_share_the_partitions_and_take_over_from_each_other(
 def test_positions_that_the_brokers_forgot_are_known_here(
     services: Services, broker: Broker, options: StreamOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from confluent_kafka import Consumer
-
     broker.send(options.topic, sent(cards(5)))
     with monkeypatch.context() as patched:
         # as if they had been committed long ago: brokers keep them for seven days
         patched.setattr("screening.streams.inlet.Inlet._commit", lambda *_args, **_more: None)
         assert until_end(services, options).consumed == 5
-    asking = Consumer({"bootstrap.servers": broker.address, "group.id": options.group})
-    try:
-        from confluent_kafka import TopicPartition
-
-        found = asking.committed([TopicPartition(options.topic, each) for each in range(2)], timeout=SECONDS)
-        assert {each.offset for each in found} == {-1001}
-    finally:
-        asking.close()
+    assert committed_by(broker, options) == {}
     broker.send(options.topic, sent(cards(8))[5:])
     assert until_end(services, options).consumed == 3
+    # where they have one it is theirs that counts
+    inlet = Inlet(options, {(options.topic, 0): 0, (options.topic, 1): 0})
+    try:
+        wait_until(lambda: inlet.take(0.1) or inlet.is_at_end())
+        assert not inlet.take(0.0)
+    finally:
+        inlet.close()
 
 
 def environ(settings: Settings, options: StreamOptions) -> dict[str, str]:
@@ -454,93 +635,3 @@ def test_a_process_that_is_killed_again_and_again_answers_every_message_and_keep
     assert {len(each) for each in by_key.values()} == {1}
     ids = {json.loads(value)["id"] for (value,) in by_key.values()}
     assert len(ids) == len(rows) == decided(services)
-
-
-GOOD = {"STREAM_BROKERS": "one:9092, two:9092", "STREAM_TOPIC": "payments", "STREAM_ACCOUNT": "mia"}
-
-
-def test_settings_are_read() -> None:
-    found = StreamOptions.from_environ(GOOD)
-    assert (found.brokers, found.decisions, found.rejected, found.most) == (
-        "one:9092,two:9092",
-        "payments.decisions",
-        "payments.rejected",
-        500,
-    )
-    sasl = {"STREAM_SECURITY": "SASL_SSL", "STREAM_USER": "fraud", "STREAM_PASSWORD": "s3cret-s3cret"}
-    closed = StreamOptions.from_environ({**GOOD, **sasl, "STREAM_MECHANISM": "SCRAM-SHA-256"})
-    told = closed.consumer()
-    assert (told["security.protocol"], told["sasl.mechanism"]) == ("sasl_ssl", "SCRAM-SHA-256")
-    assert told["enable.auto.commit"] is False
-    assert closed.producer()["acks"] == "all"
-    assert "s3cret" not in repr(closed)
-
-
-@pytest.mark.parametrize(
-    ("given", "words"),
-    [
-        ({"STREAM_BROKERS": ""}, "STREAM_BROKERS isn't set"),
-        ({"STREAM_BROKERS": "kafka"}, "STREAM_BROKERS is 'kafka'"),
-        ({"STREAM_TOPIC": "a b"}, "name of a topic"),
-        ({"STREAM_DECISIONS": "payments"}, "three topics"),
-        ({"STREAM_ACCOUNT": ""}, "STREAM_ACCOUNT isn't set"),
-        ({"STREAM_ID": "name"}, "STREAM_ID is 'name'"),
-        ({"STREAM_BATCH": "0"}, "STREAM_BATCH is '0'"),
-        ({"STREAM_START": "now"}, "STREAM_START is 'now'"),
-        ({"STREAM_CA_FILE": "/nowhere"}, "must be a file"),
-        ({"STREAM_SECURITY": "sasl_ssl"}, "STREAM_USER or STREAM_PASSWORD isn't set"),
-        ({"STREAM_USER": "fraud"}, "wouldn't be used"),
-        ({"STREAM_OPTIONS": "acks=0"}, "STREAM_OPTIONS must not have acks"),
-        ({"STREAM_OPTIONS": "s3cret"}, "STREAM_OPTIONS must be options"),
-    ],
-)
-def test_settings_that_cant_be_used_are_named(given: dict[str, str], words: str) -> None:
-    with pytest.raises(BadSetting) as caught:
-        StreamOptions.from_environ({**GOOD, **given})
-    assert words in str(caught.value)
-    assert "s3cret" not in str(caught.value)
-
-
-class Message:
-    """A message as the client gives it."""
-
-    def __init__(self, value: bytes, key: bytes | None = None) -> None:
-        self._value, self._key = value, key
-
-    def topic(self) -> str:
-        return "payments"
-
-    def partition(self) -> int:
-        return 3
-
-    def offset(self) -> int:
-        return 17
-
-    def headers(self) -> None:
-        return None
-
-    def value(self) -> bytes:
-        return self._value
-
-    def key(self) -> bytes | None:
-        return self._key
-
-
-def test_a_field_of_the_transaction_can_be_the_key_and_no_key_is_kept_as_it_is() -> None:
-    options = StreamOptions.from_environ({**GOOD, "STREAM_ID": "field:ID", "STREAM_DETECTOR": "card"})
-    read = MessageReader(options, b"k" * 32).read
-    plain = read(Message(b'{"ID": 7, "Time": 1}', b"a"))
-    wrapped = read(Message(b' {"transaction": {"Time": 1, "ID": 7}}', b"b"))
-    assert plain.idempotency_key == wrapped.idempotency_key
-    assert plain.body == b'{"detector":"card","transaction":{"ID": 7, "Time": 1}}'
-    assert wrapped.body == b'{"detector":"card","transaction": {"Time": 1, "ID": 7}}'
-    other = read(Message(b'{"ID": "7"}', b"a"))
-    # one without it is known by its place
-    without = [read(Message(b'{"Time": 1}', b"a")), read(Message(b"no JSON", b"b"))]
-    assert len({each.idempotency_key for each in (plain, other, without[0])}) == 3
-    assert without[0].idempotency_key == without[1].idempotency_key
-    by_key = MessageReader(StreamOptions.from_environ(GOOD), b"k" * 32).read
-    found = by_key(Message(b"{}", CARD_NUMBER.encode()))
-    assert found.idempotency_key is not None
-    assert CARD_NUMBER not in found.idempotency_key
-    assert found.place.number == "payments-3-17"

@@ -19,11 +19,20 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeGuard, TypeVar
 
 from sqlalchemy import Connection, Dialect, Engine, TextClause, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DatabaseError,
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    ProgrammingError,
+    SQLAlchemyError,
+)
+from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlalchemy.orm import DeclarativeBase, Session
 
 from screening.errors import BadSetting, NotReady
@@ -421,6 +430,12 @@ class _Watch:
             except sqlite3.Error:  # the query that is asked instead says what is wrong
                 return None
         return found
+
+
+def is_unusable(error: Exception) -> TypeGuard[SQLAlchemyError]:
+    """Return whether an error means that the database can't be used now, and not that a statement of ours is wrong."""
+    ours = (DataError, IntegrityError, ProgrammingError)
+    return isinstance(error, (DBAPIError, NoConnection)) and not isinstance(error, ours)
 
 
 def path_of(engine: Engine) -> Path | None:

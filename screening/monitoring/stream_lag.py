@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from screening.infra.database import Database
 from screening.monitoring.tables import StreamPartition
 
 LABELS = ("group", "topic", "partition")
+ADD = (
+    "INSERT INTO stream_partitions "
+    "(consumer_group, topic, number, position, lag, consumed, rejected, last_message, seen) "
+    "VALUES (:group, :topic, :partition, :position, :lag, :consumed, :rejected, :last_message, :seen) "
+    "ON CONFLICT (consumer_group, topic, number) DO UPDATE SET "
+    "consumed = stream_partitions.consumed + excluded.consumed, "
+    "rejected = stream_partitions.rejected + excluded.rejected, "
+    "last_message = coalesce(excluded.last_message, stream_partitions.last_message)"
+)
+COUNT = text(ADD)
+NOTE = text(f"{ADD}, position = excluded.position, lag = excluded.lag, seen = excluded.seen")
 KEEP_SECONDS = 30 * 86400.0
 """So long a partition is listed that no process of the stream has any more."""
 
@@ -34,6 +45,9 @@ class PartitionProgress:
     rejected: int = 0
     last_message: float | None = None
     """Time at which the last message was answered, in seconds since 1970."""
+    recent: bool = True
+    """Whether this process has the partition, and the brokers said so a moment ago. Otherwise another one may be
+    further: only what was counted is written."""
 
     @property
     def lag(self) -> int | None:
@@ -45,21 +59,15 @@ def write(database: Database, group: str, found: Sequence[PartitionProgress]) ->
     """Add what was done, and note how far each partition is.
 
     Raises:
-        DatabaseError: nothing was written.
+        SQLAlchemyError: nothing was written.
     """
     now = time.time()
+    # in one order in every process: two that wait for each other's rows would wait for ever
+    rows = sorted(found, key=lambda each: (each.topic, each.partition))
     with database.write() as session:
-        for each in found:
-            row = session.get(StreamPartition, (group, each.topic, each.partition))
-            if row is None:
-                row = StreamPartition(
-                    group=group, topic=each.topic, partition=each.partition, consumed=0, rejected=0
-                )
-                session.add(row)
-            row.position, row.lag, row.seen = each.position, each.lag, now
-            row.consumed += each.consumed
-            row.rejected += each.rejected
-            row.last_message = each.last_message or row.last_message
+        for each in rows:
+            values = {**asdict(each), "group": group, "lag": each.lag, "seen": now}
+            session.execute(NOTE if each.recent else COUNT, values)
 
 
 def positions(database: Database, group: str) -> dict[tuple[str, int], int]:

@@ -11,13 +11,15 @@ import msgspec
 from screening.streams.options import FIELD, KEY, StreamOptions
 
 HEADER = "idempotency-key"
-# A request of the API has one of these at its top; what has neither is a transaction by itself.
-MARKS = (b'"transaction"', b'"transactions"')
+REQUEST = frozenset({"transaction", "transactions"})
+"""Fields of which a request of the API has one at its top; what has neither is a transaction by itself."""
 PURPOSE = "stream keys"
 """Purpose of the secret that keys of messages are hashed with: they may be card numbers."""
-NAMED = b'"detector"'
 MOST_NUMBER = 64
-_decode = msgspec.json.Decoder(dict[str, Any]).decode
+JsonFields = dict[str, msgspec.Raw]
+"""Object of JSON, whose values are as they came."""
+_decode_fields = msgspec.json.Decoder(JsonFields).decode
+_decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 
 
@@ -45,7 +47,8 @@ class MessageRequest:
     """A message as a request of the API: its body, and the key under which it counts once."""
 
     place: MessagePlace
-    body: bytes
+    body: bytes | None
+    """``None`` where the message has no value: such a one removes its key from a topic that is compacted."""
     idempotency_key: str
     key: bytes | None
     """Key of the message, which the answer has, too."""
@@ -71,38 +74,41 @@ class MessageReader:
         A message that is no JSON becomes one that isn't, too: whoever decides says what is wrong with it.
         """
         place = MessagePlace(message.topic(), message.partition(), message.offset())
-        value, key = message.value() or b"", message.key()
-        plain = not any(mark in value for mark in MARKS)
+        value, key = message.value(), message.key()
+        fields = None if value is None else fields_of(value)
         given = given_key(message.headers())
-        known = self._key(place, key, value, plain=plain) if given is None else given
-        return MessageRequest(place, self._body(value, plain=plain), known, key)
+        known = self._key(place, key, fields) if given is None else given
+        return MessageRequest(place, None if value is None else self._body(value, fields), known, key)
 
-    def _body(self, value: bytes, *, plain: bool) -> bytes:
+    def _body(self, value: bytes, fields: JsonFields | None) -> bytes:
         # what isn't an object by itself must not become one by what is put around it
-        if not is_object(value):
+        if fields is None:
             return value
-        if plain:
+        if not fields.keys() & REQUEST:
             return self._head + value + b"}"
         # “{” and a detector, where there is to be one and the request names none
-        return value if len(self._named) == 1 or NAMED in value else self._named + b"," + value.lstrip()[1:]
+        if len(self._named) == 1 or "detector" in fields:
+            return value
+        return self._named + b"," + value.lstrip()[1:]
 
-    def _key(self, place: MessagePlace, key: bytes | None, value: bytes, *, plain: bool) -> str:
-        found: bytes | None = key if self._by == KEY else None
+    def _key(self, place: MessagePlace, key: bytes | None, fields: JsonFields | None) -> str:
+        found = key if self._by == KEY else None
         if self._by.startswith(FIELD):
-            found = field_of(value, self._by.removeprefix(FIELD), plain=plain)
-        # without any, what is delivered again is known by its place
-        what = f"{place.topic}/{place.partition}/{place.offset}".encode() if found is None else found
-        kind = b"place " if found is None else b"key "
+            found = field_of(fields, self._by.removeprefix(FIELD))
+        # without any, what is delivered again is known by its place; senders without keys may send empty ones
+        what = found or f"{place.topic}/{place.partition}/{place.offset}".encode()
+        kind = b"key " if found else b"place "
         return hmac.new(self._secret, kind + what, "sha256").hexdigest()
 
 
-def is_object(value: bytes) -> bool:
-    """Return whether bytes are one JSON object, by a reader that takes what the careful one takes, or less."""
+def fields_of(value: bytes) -> JsonFields | None:
+    """Return the fields of bytes that are one JSON object, by a reader that takes what the careful one takes, or less;
+    ``None`` for any other bytes.
+    """
     try:
-        _decode(value)
+        return _decode_fields(value)
     except (ValueError, RecursionError):
-        return False
-    return True
+        return None
 
 
 def given_key(headers: list[tuple[str, bytes | None]] | None) -> str | None:
@@ -113,12 +119,20 @@ def given_key(headers: list[tuple[str, bytes | None]] | None) -> str | None:
     return None
 
 
-def field_of(value: bytes, name: str, *, plain: bool) -> bytes | None:
-    """Return what a transaction has in a field, as bytes that tell it from any other; ``None`` where it has nothing."""
+def field_of(fields: JsonFields | None, name: str) -> bytes | None:
+    """Return what a transaction has in a field, as bytes that tell it from any other; ``None`` where it has nothing.
+
+    Args:
+        fields: of the message; ``None`` where it is no object.
+        name: of the field.
+    """
+    if fields is None:
+        return None
+    inner = fields_of(fields["transaction"]) if "transaction" in fields else fields
+    if inner is None or name not in inner:
+        return None
     try:
-        body = _decode(value)
+        said = _decode(inner[name])
     except (ValueError, RecursionError):
         return None
-    found = body if plain else body.get("transaction")
-    said = found.get(name) if isinstance(found, dict) else None
-    return None if said is None else _encode(said)
+    return None if said in (None, "") else _encode(said)

@@ -23,16 +23,29 @@ NO_KAFKA = NotReady(
 TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}", re.ASCII)
 KEY, OFFSET, FIELD = "key", "offset", "field:"
 """Sources of the key under which a message counts once."""
-# What the order of work rests on: nothing is committed by itself, and an answer is there once all replicas have it.
+# What the order of work rests on: nothing is committed by itself, the end of a partition is told, and an answer is
+# there once all replicas have it.
 FIXED: Mapping[str, Any] = MappingProxyType(
     {
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,
+        "enable.partition.eof": True,
         "acks": "all",
         "partition.assignment.strategy": "cooperative-sticky",
     }
 )
-OURS = frozenset({*FIXED, "bootstrap.servers", "group.id", "auto.offset.reset", "request.required.acks"})
+OURS = frozenset(
+    {
+        *FIXED,
+        *(
+            "bootstrap.servers",
+            "metadata.broker.list",
+            "group.id",
+            "auto.offset.reset",
+            "request.required.acks",
+        ),
+    }
+)
 """Options that have a setting of their own, or that nobody may change."""
 USUAL: Mapping[str, Any] = MappingProxyType(
     {
@@ -185,10 +198,11 @@ class StreamOptions:
                 remedy="Give each another name.",
             )
         sasl = self.security.startswith("sasl")
-        if sasl and "sasl.mechanism" not in self.more and (self.user is None or self.password is None):
+        other = self.more.keys() & {"sasl.mechanism", "sasl.mechanisms"}
+        if sasl and not other and not (self.user and self.password and self.mechanism):
             yield BadSetting(
-                f"STREAM_SECURITY is {self.security}, and STREAM_USER or STREAM_PASSWORD isn't set.",
-                remedy="Set both, and STREAM_MECHANISM.",
+                f"STREAM_SECURITY is {self.security}, and STREAM_USER, STREAM_PASSWORD or STREAM_MECHANISM isn't set.",
+                remedy="Set all three.",
             )
         if not sasl and (self.user or self.password or self.mechanism):
             yield BadSetting(
@@ -196,6 +210,30 @@ class StreamOptions:
                 "they wouldn't be used.",
                 remedy="Set STREAM_SECURITY to sasl_ssl, or unset them.",
             )
+        if not self.security.endswith("ssl") and (self.ca_file or self.certificate or self.certificate_key):
+            yield BadSetting(
+                f"STREAM_CA_FILE or STREAM_CERTIFICATE is set, and STREAM_SECURITY is {self.security}: nothing would "
+                "be encrypted.",
+                remedy="Set STREAM_SECURITY to ssl or sasl_ssl, or unset them.",
+            )
+        if (self.certificate is None) != (self.certificate_key is None):
+            yield BadSetting(
+                "Of STREAM_CERTIFICATE and STREAM_CERTIFICATE_KEY one is set.",
+                remedy="Set both, which may be the same file, or none.",
+            )
+
+    def topics(self) -> dict[str, str]:
+        """Return the three topics by their settings."""
+        return {
+            "STREAM_TOPIC": self.topic,
+            "STREAM_DECISIONS": self.decisions,
+            "STREAM_REJECTED": self.rejected,
+        }
+
+    def secrets(self) -> list[str]:
+        """Return all values that no message may have."""
+        found = (self.password, self.certificate_password, *self.more.values())
+        return [value for value in found if value]
 
     def consumer(self) -> dict[str, Any]:
         """Return what the consumer is told."""

@@ -6,9 +6,12 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from screening.streams.inlet import made
+from confluent_kafka import KafkaError, KafkaException, Producer
+
+from screening.streams.client import new_client
 from screening.streams.options import StreamOptions
 
 log = logging.getLogger("screening.stream")
@@ -33,90 +36,117 @@ class Outlet:
     Args:
         options: of the stream.
         tell: is given each error of the client.
+
+    Raises:
+        NotReady: Kafka's client can't be made.
     """
 
     def __init__(self, options: StreamOptions, tell: Callable[[Any], None]) -> None:
-        from confluent_kafka import Producer
-
-        self._producer = made(Producer, {**options.producer(), "error_cb": tell})
+        given = {**options.producer(), "error_cb": tell}
+        self._producer: Producer = new_client(Producer, given, options.secrets())
 
     def send(
         self,
         answers: Sequence[PendingAnswer],
         wait: Callable[[], bool],
-        instead: Callable[[int], PendingAnswer],
+        instead: Callable[[int, PendingAnswer], PendingAnswer | None],
     ) -> bool:
         """Send answers, and return whether the brokers have acknowledged all of them.
 
         Args:
             answers: in order.
             wait: is called again and again while they haven't, and returns whether to go on waiting.
-            instead: returns what is sent in the place of an answer that is larger than a message may be.
+            instead: returns what is sent in the place of an answer that is larger than a message may be, given its
+                place and what was too large; ``None`` where nothing smaller can be said.
         """
         left = dict(enumerate(answers))
+        alone: set[int] = set()
+        """Places of answers that brokers found too large in company: they refuse all that was sent together then."""
         while left:
-            tried = _Attempt(left, instead)
-            for place in list(left):
-                if not self._queue(place, tried, wait):
+            attempt = SendAttempt(left)
+            for place in sorted(left, key=lambda each: (each in alone, each)):
+                if place in alone and not self._is_flushed(wait):
                     return False
-            while self._producer.flush(FLUSH_SECONDS):
-                if not wait():
+                if not self._is_queued(place, attempt, wait):
                     return False
-            if tried.problems:
-                why = "; ".join(dict.fromkeys(tried.problems))
-                log.warning("%d answers weren't taken and are sent again: %s", len(left), why)
-                until = time.monotonic() + AGAIN_SECONDS
-                while time.monotonic() < until:
-                    if not wait():
-                        return False
-                    self._producer.poll(FLUSH_SECONDS)
+            if not self._is_flushed(wait):
+                return False
+            for place, by_broker in attempt.too_large.items():
+                if by_broker and place not in alone:
+                    alone.add(place)
+                else:
+                    attempt.put_instead(place, instead(place, left[place]))
+            if attempt.problems and not self._pause(len(left), attempt.problems, wait):
+                return False
         return True
 
-    def _queue(self, place: int, tried: _Attempt, wait: Callable[[], bool]) -> bool:
-        """Give an answer to the client; ``False`` if nobody waits any longer until there is room."""
-        from confluent_kafka import KafkaException
+    def _pause(self, left: int, problems: Sequence[str], wait: Callable[[], bool]) -> bool:
+        """Wait a while before what wasn't taken is sent again; ``False`` if nobody waits any longer."""
+        why = "; ".join(dict.fromkeys(problems))
+        log.warning("%d answers weren't taken and are sent again: %s", left, why)
+        until = time.monotonic() + AGAIN_SECONDS
+        while time.monotonic() < until:
+            if not wait():
+                return False
+            self._producer.poll(FLUSH_SECONDS)
+        return True
 
+    def _is_flushed(self, wait: Callable[[], bool]) -> bool:
+        """Wait until it is known what became of all answers; ``False`` if nobody waits any longer."""
+        while self._producer.flush(FLUSH_SECONDS):
+            if not wait():
+                return False
+        return True
+
+    def _is_queued(self, place: int, attempt: SendAttempt, wait: Callable[[], bool]) -> bool:
+        """Give an answer to the client; ``False`` if nobody waits any longer until there is room."""
+        one = attempt.left[place]
         while True:
-            one = tried.left[place]
             try:
                 self._producer.produce(
                     one.topic,
                     value=one.value,
                     key=one.key,
                     headers=one.headers,
-                    on_delivery=lambda error, _message: tried.told(place, error),
+                    on_delivery=partial(attempt.tell, place),
                 )
             except BufferError:  # the brokers are slower than we are
                 self._producer.poll(FLUSH_SECONDS)
                 if not wait():
                     return False
             except KafkaException as problem:
-                tried.told(place, problem.args[0])
+                attempt.tell(place, problem.args[0], by_broker=False)
                 return True
             else:
                 return True
 
 
-class _Attempt:
+class SendAttempt:
     """An attempt to send what is left.
 
     Args:
         left: answers that aren't acknowledged, by their places; those that are leave it.
-        instead: as of :meth:`Outlet.send`.
     """
 
-    def __init__(self, left: dict[int, PendingAnswer], instead: Callable[[int], PendingAnswer]) -> None:
-        self.left, self._instead = left, instead
+    def __init__(self, left: dict[int, PendingAnswer]) -> None:
+        self.left = left
+        self.too_large: dict[int, bool] = {}
+        """Places of answers that are too large, and whether it was a broker who said so."""
         self.problems: list[str] = []
-        """Reasons for which others than too large ones weren't taken."""
+        """Other reasons for which some weren't taken."""
 
-    def told(self, place: int, error: Any) -> None:
+    def tell(self, place: int, error: Any, _message: object = None, *, by_broker: bool = True) -> None:
         """Note what became of an answer."""
-        from confluent_kafka import KafkaError
-
         if error is None:
             self.left.pop(place, None)
         elif error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
-            self.left[place] = self._instead(place)
+            self.too_large[place] = by_broker
         else:
             self.problems.append(error.str())
+
+    def put_instead(self, place: int, smaller: PendingAnswer | None) -> None:
+        """Have a smaller answer sent in the place of one that is too large; ``None`` where there is none."""
+        if smaller is None:
+            self.problems.append("a message may not even be as large as what is said of one")
+        else:
+            self.left[place] = smaller

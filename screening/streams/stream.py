@@ -11,12 +11,12 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from sqlalchemy.exc import DatabaseError, DataError, IntegrityError, ProgrammingError
+from sqlalchemy.exc import SQLAlchemyError
 
-from screening.errors import NotReady, ScreeningError, StorageFull
-from screening.infra.database import Database
+from screening.errors import BadArtefact, ScreeningError
+from screening.infra.database import Database, is_unusable
 from screening.monitoring import stream_lag
 from screening.streams.inlet import Inlet
 from screening.streams.messages import HEADER, MessagePlace, MessageReader, MessageRequest
@@ -28,11 +28,15 @@ Decide = Callable[[Sequence[MessageRequest]], Sequence[bytes | Exception]]
 """Decides on requests, and keeps the decisions: of each its answer, or why there is none."""
 Word = Callable[[Exception, MessageRequest], bytes]
 """Words an error as the API does."""
+REQUEST_ID = "request-id"
+"""Header of an answer that names its message."""
 TAKE_SECONDS = 0.5
 WRITE_SECONDS = 5.0
 # An error of ours is tried again before its message is rejected: what is wrong may pass.
 MOST_ATTEMPTS = 5
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
+WAITS = (503, 507)
+"""Statuses of errors that pass: a part isn't ready or too busy, the disk is full."""
 # So long a stop waits for answers that the brokers haven't acknowledged.
 LAST_SECONDS = 10.0
 # A partition must be asked for now and then, or the group takes it away; not for each short wait.
@@ -74,7 +78,8 @@ class Stream:
         work: what decides.
 
     Raises:
-        NotReady: Kafka's client can't be made.
+        BadSetting: the brokers don't take what the settings say.
+        NotReady: Kafka's client can't be made, or no broker answers.
     """
 
     def __init__(self, options: StreamOptions, work: StreamServices) -> None:
@@ -82,7 +87,7 @@ class Stream:
         self._stop = threading.Event()
         self._reader = MessageReader(options, work.secret)
         self._inlet = Inlet(options, stream_lag.positions(work.database, options.group))
-        self._outlet = Outlet(options, self._inlet.tell)
+        self._outlet = Outlet(options, self._inlet.errors.tell)
         self._written = 0.0
         self.consumed = self.rejected = 0
         """Messages that were answered, and those of them that were rejected."""
@@ -107,16 +112,28 @@ class Stream:
                 if time.monotonic() - self._written >= WRITE_SECONDS:
                     self._write()
         finally:
-            self._write()
-            self._inlet.close()
+            try:
+                self._write()
+            finally:
+                self._inlet.close()
 
     def _answer(self, asked: Sequence[MessageRequest]) -> None:
         decided = self._decided(asked)
+        if decided is None:  # it is time to stop, and they are delivered again
+            return
         rejected: set[MessagePlace] = set()
 
         def reject(one: MessageRequest, error: Exception) -> PendingAnswer:
             rejected.add(one.place)
             return self._to(self._options.rejected, one, self._work.word(error, one))
+
+        def instead(place: int, too_large: PendingAnswer) -> PendingAnswer | None:
+            one = decided[place][0]
+            if one.place not in rejected:
+                return reject(one, AnswerTooLarge.now())
+            # what is large may be the key, or the header that came with it
+            smallest = replace(too_large, key=None, headers={REQUEST_ID: one.place.number.encode()})
+            return None if smallest == too_large else smallest
 
         answers = [
             reject(one, answer)
@@ -126,22 +143,22 @@ class Stream:
         ]
         patience = StreamPatience(self._inlet.keep_alive, self._stop, LAST_SECONDS)
         # else it was told to stop, and they are delivered again
-        if self._outlet.send(
-            answers, patience, lambda place: reject(decided[place][0], AnswerTooLarge.now())
-        ):
+        if self._outlet.send(answers, patience, instead):
             self._inlet.done([one.place for one, _ in decided], rejected)
             self.consumed += len(decided)
             self.rejected += len(rejected)
 
     @staticmethod
     def _to(topic: str, one: MessageRequest, value: bytes) -> PendingAnswer:
-        headers = {"request-id": one.place.number.encode(), HEADER: one.idempotency_key.encode()}
+        headers = {REQUEST_ID: one.place.number.encode(), HEADER: one.idempotency_key.encode()}
         return PendingAnswer(topic, one.key, value, headers)
 
-    def _decided(self, asked: Sequence[MessageRequest]) -> list[tuple[MessageRequest, bytes | Exception]]:
-        """Return messages with their answers, or the errors that they are rejected for.
+    def _decided(
+        self, asked: Sequence[MessageRequest]
+    ) -> list[tuple[MessageRequest, bytes | Exception]] | None:
+        """Return messages with their answers, or the errors that they are rejected for; ``None`` if it is time to stop.
 
-        Those are left out that went to another process meanwhile, and all of them if it is time to stop.
+        Those are left out that went to another process meanwhile.
         """
         answers: dict[int, bytes | Exception] = {}
         left = dict(enumerate(asked))
@@ -164,7 +181,7 @@ class Stream:
             until = time.monotonic() + pause
             while time.monotonic() < until:
                 if not patience():
-                    return []
+                    return None
                 self._stop.wait(FIRST_PAUSE)
             pause = min(2 * pause, LONGEST_PAUSE)
             left = {
@@ -181,8 +198,8 @@ class Stream:
             return
         try:
             stream_lag.write(self._work.database, self._options.group, found)
-        except DatabaseError as problem:
-            log.warning("How far the stream is can't be written: %s", problem.orig)
+        except SQLAlchemyError as problem:
+            log.warning("How far the stream is can't be written: %s", getattr(problem, "orig", problem))
         else:
             self._inlet.written()
 
@@ -219,10 +236,11 @@ def is_final(error: Exception, attempts: int) -> bool:
         error: why it has no answer.
         attempts: so often it was tried.
     """
-    ours = isinstance(error, DatabaseError) and not isinstance(
-        error, (DataError, IntegrityError, ProgrammingError)
-    )
     # it would be the same with every message: what was sent is worth waiting for
-    if ours or isinstance(error, (NotReady, StorageFull, OSError)):
+    if is_unusable(error) or isinstance(error, OSError):
         return False
-    return attempts >= MOST_ATTEMPTS or (isinstance(error, ScreeningError) and error.status < 500)
+    status = error.status if isinstance(error, ScreeningError) else 500
+    # a net that can't be loaded is the business of those only that name it
+    if status in WAITS and not isinstance(error, BadArtefact):
+        return False
+    return attempts >= MOST_ATTEMPTS or status < 500

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from screening.accounts.roles import allows
 from screening.accounts.users_text import Account
-from screening.errors import NotReady
+from screening.errors import BadTransaction, NotReady, ScreeningError
 from screening.infra import log_context
 from screening.streams.messages import MessageRequest
 from screening.web.api.deciding import Decider, ScoringRequest
@@ -15,6 +15,10 @@ from screening.web.http import failures, problems
 from screening.web.services import Services
 
 log = logging.getLogger("screening.stream")
+NO_VALUE = BadTransaction(
+    "The message has no value, as one that removes its key from a compacted topic.",
+    remedy="Send the transaction as JSON.",
+)
 
 
 class StreamDesk:
@@ -23,17 +27,19 @@ class StreamDesk:
     Args:
         mine: the app.
         account: name of the account in whose name it decides.
+        detector: of messages that name none; ``None``: the server's default.
     """
 
-    def __init__(self, mine: Services, account: str) -> None:
-        self._mine, self._account = mine, account
+    def __init__(self, mine: Services, account: str, detector: str | None) -> None:
+        self._mine, self._account, self._detector = mine, account, detector
         self._decider = Decider(mine)
 
-    def account(self) -> Account:
+    def require_account(self) -> Account:
         """Return the account in whose name it decides, as it is now.
 
         Raises:
-            NotReady: it isn't there, isn't active, or may not have transactions scored.
+            NotReady: it isn't there, isn't active, or may not have transactions scored, or not by the stream's
+                detector.
         """
         found = self._mine.users.get(self._account)
         if found is None or not found.active or not allows(found.role, "screen"):
@@ -42,13 +48,22 @@ class StreamDesk:
                 "transactions scored.",
                 remedy="Add or enable it (flask --app app users), or name another.",
             )
+        if self._detector is not None:
+            detectors = self._mine.detectors
+            try:
+                detectors.known_to(self._detector, found.username, decides=allows(found.role, "decide"))
+                detectors.require_in_use(self._detector)
+            except ScreeningError as problem:
+                raise NotReady(
+                    f"The detector of STREAM_DETECTOR can't decide: {problem.what}", remedy=problem.remedy
+                ) from None
         return found
 
     def decide(self, asked: Sequence[MessageRequest]) -> Sequence[bytes | Exception]:
         """Return the answer to each message, or why it has none; decisions are kept when this returns."""
         try:
             # looked at each time: somebody may have disabled it
-            account = self.account()
+            account = self.require_account()
         except NotReady as problem:
             return [problem] * len(asked)
         sent = [
@@ -60,9 +75,11 @@ class StreamDesk:
                 idempotency_key=each.idempotency_key,
             )
             for each in asked
+            if each.body is not None
         ]
         with log_context.bound(user=account.username):
-            return self._decider.answer(sent)
+            answers = iter(self._decider.answer(sent))
+        return [NO_VALUE if each.body is None else next(answers) for each in asked]
 
     def word(self, error: Exception, asked: MessageRequest) -> bytes:
         """Return an error as the API words it."""

@@ -26,7 +26,7 @@ log = logging.getLogger("screening.stream")
 class StreamDecider(Protocol):
     """Part of the API that decides: :class:`screening.web.api.streaming.StreamDesk`."""
 
-    def account(self) -> Account:
+    def require_account(self) -> Account:
         """Return the account in whose name it decides."""
 
     def decide(self, asked: Sequence[MessageRequest]) -> Sequence[bytes | Exception]:
@@ -36,11 +36,11 @@ class StreamDecider(Protocol):
         """Return an error as the API words it."""
 
 
-def command(desk_of: Callable[[Services, str], StreamDecider]) -> click.Command:
+def command(desk_of: Callable[[Services, str, str | None], StreamDecider]) -> click.Command:
     """Return the command.
 
     Args:
-        desk_of: returns what decides, of the app and the name of an account.
+        desk_of: returns what decides, of the app, the name of an account, and the detector of messages that name none.
     """
 
     @click.command("stream")
@@ -54,7 +54,7 @@ def command(desk_of: Callable[[Services, str], StreamDecider]) -> click.Command:
     return stream
 
 
-def run(desk_of: Callable[[Services, str], StreamDecider], *, until_end: bool) -> None:
+def run(desk_of: Callable[[Services, str, str | None], StreamDecider], *, until_end: bool) -> None:
     """Run the stream of the environment's settings.
 
     Raises:
@@ -66,13 +66,11 @@ def run(desk_of: Callable[[Services, str], StreamDecider], *, until_end: bool) -
 
     mine = services()
     options = StreamOptions.from_environ()
-    desk = desk_of(mine, options.account)
+    desk = desk_of(mine, options.account, options.detector)
     try:
-        desk.account()
+        desk.require_account()
     except NotReady as problem:
         raise BadSetting(problem.what, remedy=problem.remedy) from None
-    if options.detector is not None:
-        mine.detectors.require_in_use(options.detector)
     begin_logging(mine.settings.log_format)
     mine.detectors.default.prepare()
     work = StreamServices(

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy.exc import DatabaseError, DataError, IntegrityError, ProgrammingError
+from sqlalchemy.exc import SQLAlchemyError
 
 from screening.errors import NotReady, ScreeningError, StorageFull
+from screening.infra.database import is_unusable
 from screening.infra.disk_space import release_reserve
 
 log = logging.getLogger("screening.web")
@@ -49,10 +50,7 @@ def told(
         return Failure(error.as_dict(), error.headers())
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return disk_full(instance)
-    # of our own statements what is wrong is unexpected
-    if isinstance(error, DatabaseError) and not isinstance(
-        error, (DataError, IntegrityError, ProgrammingError)
-    ):
+    if is_unusable(error):
         return database_failure(error, request_id, instance, on_damage)
     log.error("request %s failed", request_id, exc_info=error)
     problem = ScreeningError(
@@ -63,11 +61,11 @@ def told(
 
 
 def database_failure(
-    error: DatabaseError, request_id: str | None, instance: Path, on_damage: Callable[[str], object]
+    error: SQLAlchemyError, request_id: str | None, instance: Path, on_damage: Callable[[str], object]
 ) -> Failure:
     """Answer when the store is damaged, locked or full: not ready."""
-    log.error("request %s failed: the database said %s", request_id, error.orig)
-    said = str(error.orig)
+    said = str(getattr(error, "orig", error))
+    log.error("request %s failed: the database said %s", request_id, said)
     if "is full" in said:
         return disk_full(instance)
     if "malformed" in said or "not a database" in said:
