@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from screening.ledger.inspection import Inspection
     from screening.ledger.queries.observed import Observed
     from screening.ledger.queries.questions import Questions
-    from screening.ledger.rebuilding import Rebuilding
+    from screening.ledger.rebuilding import Rebuilding, Settling
     from screening.ledger.sealing import Sealing
     from screening.ledger.segments import Segments
 
@@ -146,6 +146,13 @@ class Ledger:
         from screening.ledger.rebuilding import Rebuilding
 
         return Rebuilding(self.tables, self.segments, self.sealing, self.velocity)
+
+    @cached_property
+    def settling(self) -> Settling:
+        """Settling of rows of the velocity state that may have no decision."""
+        from screening.ledger.rebuilding import Settling
+
+        return Settling(self.tables, self.questions, self.velocity)
 
     @cached_property
     def observed(self) -> Observed:

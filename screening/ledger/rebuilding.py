@@ -1,10 +1,14 @@
 """Makes the velocity state of the ledger, where it was lost or never made: what is missing comes, what has no decision
 goes. Nothing that is right leaves meanwhile, so transactions can be decided at the same time.
+
+Where it is outside of the database, single rows may be left without a decision by a process that was killed, or by a
+host that was cut off. :class:`Settling` looks up those of which nobody has noted that their decision was kept.
 """
 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,7 +22,8 @@ from sqlalchemy import select
 from screening.detectors.detector import Detector
 from screening.errors import ScreeningError
 from screening.infra.database import Database
-from screening.ledger.identity import TransactionId
+from screening.ledger.identity import TransactionId, parse
+from screening.ledger.queries.questions import Questions
 from screening.ledger.sealing import Sealing
 from screening.ledger.segments import Segments
 from screening.ledger.tables import API, Label
@@ -29,6 +34,8 @@ from screening.transactions.json_records import from_mappings
 NEEDED = ("origin", "number", "owner", "decided_at", "detector", "label", "values")
 # Rows per transaction, so that nobody waits long for its lock.
 ROWS = 2_000
+# A row whose decision was kept is mostly noted with the next one. Those that stay open for longer are looked up.
+OPEN_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +77,10 @@ class Rebuilding:
             return RebuiltState(0, 0, 0)
         added = unreadable = 0
         known: list[str] = []
-        decided = self._velocity.clock(subject)
+        begun = self._velocity.begin_building(subject)
+        # of no row up to this one a decision may still come: its row would be gone from the state for good
+        with self._tables.write(), self._velocity.reading() as read:
+            last, _ = read.last(subject)
         for table in self._decisions(detector.name):
             for start in range(0, len(table), ROWS):
                 part = table.slice(start, ROWS).to_pylist()
@@ -86,8 +96,8 @@ class Rebuilding:
                 ]
                 unreadable += len(entries) - len(good)
                 added += self._velocity.complete(good)
-        removed = self._velocity.keep_only(subject, known, decided)
-        self._velocity.is_built(subject)
+        removed = self._velocity.keep_only(subject, known, last)
+        self._velocity.is_built(subject, begun)
         return RebuiltState(added, removed, unreadable)
 
     def _decisions(self, detector: str) -> Iterator[pa.Table]:
@@ -111,6 +121,49 @@ class Rebuilding:
         with self._tables.read() as session:
             rows = session.execute(select(Label.id, Label.label).where(Label.id.in_(ids)))
             return [(row_id, label) for row_id, label in rows]
+
+
+class Settling:
+    """Settles what stays open.
+
+    Args:
+        tables: the ledger's.
+        questions: know which decisions there are.
+        velocity: of which rows are open.
+        clock: seconds that only go forward.
+    """
+
+    def __init__(
+        self,
+        tables: Database,
+        questions: Questions,
+        velocity: Velocity,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._tables, self._questions, self._velocity, self._clock = tables, questions, velocity, clock
+        self._seen: dict[tuple[int, str], float] = {}
+        """Times at which rows were found open first, by the subject's number and their id."""
+
+    def step(self) -> int:
+        """Settle what has been open for long enough; return how many rows had no decision and were removed."""
+        found = {(number, row_id) for number, ids in self._velocity.unsettled().items() for row_id in ids}
+        now = self._clock()
+        self._seen = {each: self._seen.get(each, now) for each in found}
+        due = [each for each, since in self._seen.items() if now - since >= OPEN_SECONDS]
+        if not due:
+            return 0
+        # whoever added them has ended the transaction, or lost it, once somebody else can write
+        with self._tables.write():
+            pass
+        asked = {row_id: parse(row_id) for _, row_id in due}
+        there = self._questions.known([each for each in asked.values() if each is not None], None)
+        gone = 0
+        for number in {number for number, _ in due}:
+            mine = [row_id for of, row_id in due if of == number]
+            lost = [row_id for row_id in mine if asked[row_id] not in there]
+            self._velocity.settle(number, [row_id for row_id in mine if row_id not in set(lost)], lost)
+            gone += len(lost)
+        return gone
 
 
 def ordered(table: pa.Table, detector: str) -> pa.Table:

@@ -221,6 +221,7 @@ class Tail:
             # the state may be outside of the database, whose rollback doesn't reach it then
             self._velocity.take_back(added)
             raise
+        self._velocity.settled(added)
         return results
 
     def answered(self, request: Repeatable) -> bytes | None:

@@ -171,6 +171,7 @@ class ShadowStore:
         except BaseException:
             self._velocity.take_back(entries)
             raise
+        self._velocity.settled(entries)
 
     def put_together(self, run: str) -> None:
         """Make one part of many small ones."""

@@ -95,6 +95,7 @@ class Upkeep:
             self._try(self._delete_old)
         self._try(self._seal)
         self._try(self._build)
+        self._try(self._settle)
         if self._ledger.storage.remote and self._clock() >= self._bucket_due:
             self._bucket_due = self._clock() + AGAIN_SECONDS
             self._try(self._fill_bucket)
@@ -195,6 +196,12 @@ class Upkeep:
                         made.added, name, made.unreadable,
                     )  # fmt: skip
         self._unbuildable = velocity.unbuilt()
+
+    def _settle(self) -> None:
+        """Remove rows of the velocity state whose decision was never kept."""
+        gone = self._ledger.settling.step()
+        if gone:
+            log.warning("%d rows of the velocity state had no decision, and were removed", gone)
 
     def _seal(self) -> None:
         if self._ledger.tail.due():

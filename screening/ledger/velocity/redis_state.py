@@ -1,18 +1,24 @@
 """The velocity state in Redis (``STATE_URL``): for several machines, whose processes share one Redis and one database.
 
 Decisions are kept in SQL and rows here, which no transaction spans. Rows are added first, in one ``MULTI`` that only
-holds if nobody added any meanwhile, and taken back when the decisions can't be kept. A process that is killed between
-the two leaves rows without a decision, which nobody was answered; making the state again removes them.
+holds if nobody added any meanwhile, and taken back when the decisions can't be kept. A process that is killed, or a
+host that is cut off, between the two leaves rows without a decision, which nobody was answered. So rows are noted as
+open until it is known that their decision was kept, which goes with the next rows that are added; the worker looks up
+those that stay open (:class:`screening.ledger.rebuilding.Settling`).
+
+Redis may lose its last second when it is started again, without a word. So a state is what the ledger says only as
+long as that Redis runs which was there when it was made: then the worker makes it again.
 
 Keys begin with ``fraud:<ledger>:<subject>:``. ``state`` is a hash of what the subject's row is in SQL, ``rows`` one of
-row numbers to rows, ``ids`` one of transactions to row numbers, ``times`` a sorted set of row numbers by time, and
-``e:<place>:<cell>`` one for each entity.
+row numbers to rows, ``ids`` one of transactions to row numbers, ``open`` the set of those that are open, ``times`` a
+sorted set of row numbers by time, and ``e:<place>:<cell>`` one for each entity.
 """
 
 from __future__ import annotations
 
+import secrets
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
@@ -22,7 +28,7 @@ import msgspec
 import numpy as np
 from redis import Redis
 from redis.client import Pipeline
-from redis.exceptions import RedisError, WatchError
+from redis.exceptions import RedisError, ResponseError, WatchError
 
 from screening.errors import BadSetting, NotReady
 from screening.features import Past, PastRange
@@ -37,6 +43,10 @@ SECONDS = 5.0
 """So long an answer of Redis is waited for."""
 BLOCK_ROWS = 10_000
 MOST_LOOKED_AT = 1_000
+# Rows that are looked at where the numbers of those that came meanwhile aren't known.
+MOST_RECENT = 1_000
+MOST_SETTLED = 10_000
+"""Ids that wait to be told with the next rows; what is forgotten of them is looked up in the ledger."""
 
 
 class Row(msgspec.Struct, array_like=True):
@@ -57,6 +67,14 @@ _decoder = msgspec.msgpack.Decoder(Row)
 def decode_row(data: Any) -> Row:
     """Decode a row as Redis has it: bytes, though its client's types allow text, too."""
     return _decoder.decode(data)
+
+
+def grouped(pairs: Iterable[tuple[int, str]]) -> dict[int, list[str]]:
+    """Return ids by their subject's number."""
+    found: dict[int, list[str]] = defaultdict(list)
+    for number, row_id in pairs:
+        found[number].append(row_id)
+    return found
 
 
 class StateUnavailable(NotReady):
@@ -113,6 +131,7 @@ class RedisVelocity(Velocity):
                 f"STATE_URL can't be used: {problem}.", remedy="Example: redis://localhost"
             ) from None
         self._prefix = f"fraud:{instance}:"
+        self._settled: deque[tuple[int, str]] = deque(maxlen=MOST_SETTLED)
 
     def key(self, subject: int, name: str) -> str:
         """Return a key of a subject."""
@@ -166,19 +185,58 @@ class RedisVelocity(Velocity):
                 pipe.watch(*watched)  # type: ignore[no-untyped-call]
                 kept, again = sorted_out(entries, self._since)
                 changed = self._changes(kept)
+                done = list(self._settled)
                 pipe.multi()
                 changed.apply(pipe)
+                self._open(pipe, kept, done)
                 try:
                     pipe.execute()
                 except WatchError:  # what was added meanwhile is looked at
                     continue
+                for _ in done:
+                    self._settled.popleft()
                 return again
+
+    def _open(
+        self, pipe: Pipeline, entries: Sequence[VelocityEntry], done: Sequence[tuple[int, str]]
+    ) -> None:
+        """Queue the commands that note rows as open, and earlier ones as settled."""
+        for number, some in grouped(done).items():
+            pipe.srem(self.key(number, "open"), *some)
+        for entry in entries:
+            pipe.sadd(self.key(entry.subject.number, "open"), *entry.ids)
+
+    def settled(self, entries: Sequence[VelocityEntry]) -> None:
+        """Note that the transaction in which rows were added was committed: it is told with the next rows."""
+        self._settled.extend((entry.subject.number, row_id) for entry in entries for row_id in entry.ids)
+
+    def unsettled(self) -> dict[int, frozenset[str]]:
+        """Return, by number of a subject, the ids of rows of which it isn't noted that they have a decision."""
+        with reached():
+            every = [number for number, _ in self._subjects()]
+            found = {
+                number: cast("set[bytes]", self._redis.smembers(self.key(number, "open"))) for number in every
+            }
+        return {number: frozenset(key.decode() for key in some) for number, some in found.items() if some}
+
+    def settle(self, subject: int, kept: Sequence[str], lost: Sequence[str]) -> None:
+        """Note of unsettled rows which have a decision, and remove those that have none."""
+        with reached():
+            if kept:
+                self._redis.srem(self.key(subject, "open"), *kept)
+            found = self._redis.hmget(self.key(subject, "ids"), list(lost)) if lost else []
+        self._remove(subject, (), [number for number in found if number is not None])
+        if lost:
+            with reached():
+                self._redis.srem(self.key(subject, "open"), *lost)
 
     def _since(self, entry: VelocityEntry) -> list[Kept]:
         """Return what was added since an entry was scored."""
         number = entry.subject.number
         last = int(self._redis.hget(self.key(number, "state"), "last") or 0)
-        rows = self.rows_of(number, range(entry.read_at + 1, last + 1))
+        # fewer than there were: Redis was started again meanwhile, and has lost some
+        since = entry.read_at if entry.read_at <= last else max(last - MOST_RECENT, 0)
+        rows = self.rows_of(number, range(since + 1, last + 1))
         return [(row.owner, row.shared, row.cells) for row in rows]
 
     def _changes(self, entries: Sequence[VelocityEntry]) -> _Changes:
@@ -213,6 +271,7 @@ class RedisVelocity(Velocity):
                     for place in tracked or range(len(cells)):
                         pipe.zrem(self.entity(subject, place, float(cells[place])), number)
                     pipe.hdel(self.key(subject, "ids"), row.id)
+                    pipe.srem(self.key(subject, "open"), row.id)
                 pipe.hdel(self.key(subject, "rows"), *some)
                 pipe.zrem(self.key(subject, "times"), *some)
                 pipe.execute()
@@ -281,11 +340,6 @@ class RedisVelocity(Velocity):
                         former = msgspec.structs.replace(row, owner=f"~{owner}"[:OWNER_LENGTH])
                         self._redis.hset(key, seq, _encode(former))
 
-    def clock(self, subject: TrainedSubject) -> str:
-        """Return the greatest id that is there."""
-        with reached():
-            return max((key.decode() for key, _ in self._ids(subject)), default="")
-
     def _ids(self, subject: TrainedSubject) -> Iterator[tuple[bytes, bytes]]:
         return self._redis.hscan_iter(self.key(subject.number, "ids"), count=BLOCK_ROWS)
 
@@ -310,25 +364,50 @@ class RedisVelocity(Velocity):
                 self._label(number, {seq: int(entry.labels[0]) for entry, seq in pairs if seq is not None})
                 return len(missing)
 
-    def keep_only(self, subject: TrainedSubject, ids: Sequence[str], until: str) -> int:
-        """Remove rows of other ids than these, up to the id ``until``, and return how many."""
+    def keep_only(self, subject: TrainedSubject, ids: Sequence[str], until: int) -> int:
+        """Remove rows of other ids than these, up to the row ``until``, and return how many."""
         known = {row_id.encode() for row_id in ids}
         with reached():
-            gone = [seq for key, seq in self._ids(subject) if key not in known and key <= until.encode()]
+            gone = [seq for key, seq in self._ids(subject) if key not in known and int(seq) <= until]
         return self._remove(subject.number, subject.tracked, gone)
 
-    def is_built(self, subject: TrainedSubject) -> None:
-        """Note that the state of a detector is what the ledger says."""
+    def begin_building(self, subject: TrainedSubject) -> str:
+        """Return what :meth:`is_built` is told, so that it sees whether the state was lost once more meanwhile."""
         with reached():
-            self._redis.hset(self.key(subject.number, "state"), "built", repr(time.time()))
+            begun = f"{self._run()} {secrets.token_hex(8)}"
+            self._redis.hset(self.key(subject.number, "state"), "begun", begun)
+        return begun
+
+    def is_built(self, subject: TrainedSubject, begun: str | None = None) -> None:
+        """Note that the state of a detector is what the ledger says, unless it was lost since it was begun."""
+        key = self.key(subject.number, "state")
+        with reached():
+            run = self._run()
+            there = cast("bytes | None", self._redis.hget(key, "begun"))
+            if begun is None or ((there or b"").decode() == begun and begun.split(" ")[0] == run):
+                self._redis.hset(key, mapping={"built": repr(time.time()), "run": run})
+
+    def _run(self) -> str:
+        """Return what no other start of Redis has; the same for all where its user may not ask."""
+        try:
+            return str(self._redis.info("server")["run_id"])
+        except (ResponseError, KeyError):
+            return ""
 
     def unbuilt(self) -> frozenset[int]:
         """Return the numbers of the subjects whose state isn't what the ledger says, or may not be."""
+        found = set()
         with reached():
-            every = [number for number, _ in self._subjects()]
-            return frozenset(
-                number for number in every if not self._redis.hexists(self.key(number, "state"), "built")
-            )
+            run = self._run()
+            for number, _ in self._subjects():
+                key = self.key(number, "state")
+                built, of = cast("list[bytes | None]", self._redis.hmget(key, ["built", "run"]))
+                if built is not None and (of or b"").decode() == run:
+                    continue
+                # so that answers say that something may be missing
+                self._redis.hdel(key, "built")
+                found.add(number)
+        return frozenset(found)
 
     def standing(self, subject: TrainedSubject) -> VelocityExtent:
         """Return what a detector's state has seen."""

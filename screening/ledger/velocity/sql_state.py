@@ -58,7 +58,7 @@ HAS = text("SELECT 1 FROM ledger_velocity_rows WHERE subject = :subject AND id =
 RELABEL = text("UPDATE ledger_velocity_rows SET label = :label WHERE subject = :subject AND id = :id")
 LABEL = text("UPDATE ledger_velocity_rows SET label = :label WHERE id = :id")
 KNOWN = text("SELECT 1 FROM ledger_velocity_rows WHERE id = :id LIMIT 1")
-IDS = text("SELECT seq, id FROM ledger_velocity_rows WHERE subject = :subject AND id <= :until")
+IDS = text("SELECT seq, id FROM ledger_velocity_rows WHERE subject = :subject AND seq <= :until")
 DROP_ROW = text("DELETE FROM ledger_velocity_rows WHERE subject = :subject AND seq = :seq")
 DROP_ENTITIES = text("DELETE FROM ledger_velocity_entities WHERE subject = :subject AND seq = :seq")
 BLOCK_ROWS = 65_536
@@ -218,12 +218,6 @@ class SqlVelocity(Velocity):
             with self._tables.driver_write() as write:
                 write.many(LABEL, [{"id": row_id, "label": label} for row_id, label in there])
 
-    def clock(self, subject: TrainedSubject) -> str:
-        """Return the greatest id that is there: what is decided from now on has a greater one, or is in the ledger."""
-        with self._tables.read() as session:
-            mine = VelocityRow.subject == subject.number
-            return session.scalar(select(func.max(VelocityRow.id)).where(mine)) or ""
-
     def complete(self, entries: Sequence[VelocityEntry]) -> int:
         """Add those rows that aren't there, each an entry of its own, and return how many; labels are those given."""
         missing = []
@@ -238,8 +232,8 @@ class SqlVelocity(Velocity):
             self._put(write, missing)
         return len(missing)
 
-    def keep_only(self, subject: TrainedSubject, ids: Sequence[str], until: str) -> int:
-        """Remove rows of other ids than these, up to the id ``until``, and return how many."""
+    def keep_only(self, subject: TrainedSubject, ids: Sequence[str], until: int) -> int:
+        """Remove rows of other ids than these, up to the row ``until``, and return how many."""
         known = np.unique(np.array(ids, "S36"))
         given: dict[str, Any] = {"subject": subject.number, "until": until}
         with self._tables.driver_write() as write:
@@ -252,7 +246,7 @@ class SqlVelocity(Velocity):
             write.many(DROP_ROW, gone)
         return len(gone)
 
-    def is_built(self, subject: TrainedSubject) -> None:
+    def is_built(self, subject: TrainedSubject, begun: str | None = None) -> None:  # noqa: ARG002 -- for Redis
         """Note that the state of a detector is what the ledger says."""
         with self._tables.write() as session:
             session.get_one(VelocitySubject, subject.number).built = time.time()

@@ -152,6 +152,16 @@ class Velocity(ABC):
     def take_back(self, entries: Sequence[VelocityEntry]) -> None:
         """Remove what was added, as far as it doesn't leave with the transaction that failed."""
 
+    def settled(self, entries: Sequence[VelocityEntry]) -> None:  # noqa: B027 -- those of SQL are by then
+        """Note that the transaction in which rows were added was committed."""
+
+    def unsettled(self) -> dict[int, frozenset[str]]:
+        """Return, by number of a subject, the ids of rows of which it isn't noted that they have a decision."""
+        return {}
+
+    def settle(self, subject: int, kept: Sequence[str], lost: Sequence[str]) -> None:  # noqa: B027 -- as above
+        """Note of unsettled rows which have a decision, and remove those that have none."""
+
     @abstractmethod
     def relabel(self, labels: Sequence[tuple[str, int]]) -> None:
         """Note what transactions turned out to be, by id: 1 for fraud, 0 for legitimate."""
@@ -176,19 +186,19 @@ class Velocity(ABC):
         """Give the rows of an owner to nobody; those that count for all go on doing so."""
 
     @abstractmethod
-    def clock(self, subject: TrainedSubject) -> str:
-        """Return the greatest id that is there: what is decided from now on has a greater one, or is in the ledger."""
-
-    @abstractmethod
     def complete(self, entries: Sequence[VelocityEntry]) -> int:
         """Add those rows that aren't there, each an entry of its own, and return how many; labels are those given."""
 
     @abstractmethod
-    def keep_only(self, subject: TrainedSubject, ids: Sequence[str], until: str) -> int:
-        """Remove rows of other ids than these, up to the id ``until``, and return how many."""
+    def keep_only(self, subject: TrainedSubject, ids: Sequence[str], until: int) -> int:
+        """Remove rows of other ids than these, up to the row ``until``, and return how many."""
+
+    def begin_building(self, subject: TrainedSubject) -> str | None:  # noqa: ARG002 -- for Redis
+        """Return what :meth:`is_built` is told, so that it sees whether the state was lost once more meanwhile."""
+        return None
 
     @abstractmethod
-    def is_built(self, subject: TrainedSubject) -> None:
+    def is_built(self, subject: TrainedSubject, begun: str | None = None) -> None:
         """Note that the state of a detector is what the ledger says."""
 
     @abstractmethod

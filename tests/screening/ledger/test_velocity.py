@@ -30,6 +30,7 @@ from screening.ledger.history import DetectorHistory
 from screening.ledger.identity import parse
 from screening.ledger.labels import LaterLabel
 from screening.ledger.ledger import Ledger
+from screening.ledger.rebuilding import OPEN_SECONDS, Settling
 from screening.ledger.tables import TailRow, VelocityEntity, VelocityRow, VelocitySubject
 from screening.ledger.velocity import state
 from screening.ledger.velocity.entries import TrainedSubject, Viewer
@@ -449,6 +450,86 @@ def test_what_cant_be_kept_leaves_no_row_behind(
     assert isinstance(answer, OSError)
     assert len(rows_of(desk)) == 3
     assert len(entities_of(desk)) == 3
+
+
+def test_a_row_of_a_process_that_was_killed_before_its_commit_goes_and_no_other(
+    desk: Desk, payments: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        """Nothing follows on it."""
+
+    def die(*_given: Any) -> None:
+        raise Killed
+
+    rows, velocity = payments[1], desk.ledger.velocity
+    desk.ask(rows[:3])
+    with monkeypatch.context() as patch:
+        patch.setattr(DriverWrite, "many", die)
+        patch.setattr(type(velocity), "take_back", lambda *_given: None)
+        with pytest.raises(Killed):
+            decide([desk.question(rows[3:5])], desk.ledger, threshold=0.8)
+    now = [100.0]
+    settling = Settling(desk.ledger.tables, desk.ledger.questions, velocity, lambda: now[0])
+    of_redis = desk.state_url is not None
+    assert len(rows_of(desk)) == 3 + 2 * of_redis, "in SQL they went with the transaction"
+    assert settling.step() == 0, "they may still be kept"
+    now[0] += OPEN_SECONDS
+    assert settling.step() == 2 * of_redis
+    assert len(rows_of(desk)) == 3
+    assert velocity.unsettled() == {}
+    assert settling.step() == 0
+    desk.ask(rows[5:6])
+    desk.ask(rows[6:7])
+    assert [len(ids) for ids in velocity.unsettled().values()] == [1] * of_redis, (
+        "the next rows tell of the last"
+    )
+
+
+def test_redis_that_was_started_again_is_compared_with_the_ledger(desk: Desk, payments: Any) -> None:
+    velocity, subject = desk.ledger.velocity, _subject(desk)
+    desk.ask(payments[1][:5])
+    assert velocity.unbuilt() == frozenset()
+    if desk.state_url is None:
+        return
+    # what it has on the disk is of an earlier start
+    _redis(desk).hset(_key(desk, "state"), "run", "of an earlier start")
+    assert velocity.unbuilt() == {subject.number}
+    (answer,) = desk.ask([payments[1][200]])
+    assert any("still being read from the ledger" in note for note in answer["notes"])
+    begun = velocity.begin_building(subject)
+    _redis(desk).hdel(_key(desk, "state"), "begun")
+    velocity.is_built(subject, begun)
+    assert velocity.unbuilt() == {subject.number}, "it was emptied while it was made"
+    desk.ledger.rebuilding.rebuild(desk.detector, lambda _owner: True)
+    assert velocity.unbuilt() == frozenset()
+
+
+def test_rows_that_come_while_the_state_is_made_stay(
+    desk: Desk, payments: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One is added and not committed yet when the making begins, which waits for it."""
+    rows, usual = payments[1], DriverWrite.many
+    desk.ask(rows[:3])
+    other = Desk(desk.folder, desk.detector, desk.store)
+    other.ledger.rebuilding.rebuild(desk.detector, lambda _owner: True)
+    added, made = threading.Event(), threading.Event()
+
+    def slow(self: DriverWrite, statement: Any, given: Any) -> None:
+        if "ledger_tail" in str(statement):
+            added.set()
+            made.wait(0.5)
+        usual(self, statement, given)
+
+    monkeypatch.setattr(DriverWrite, "many", slow)
+    asking = threading.Thread(target=desk.ask, args=(rows[3:4],))
+    asking.start()
+    assert added.wait(20)
+    found = other.ledger.rebuilding.rebuild(desk.detector, lambda _owner: True)
+    made.set()
+    asking.join()
+    assert (found.added, found.removed) == (0, 0)
+    assert len(rows_of(desk)) == 4
+    other.close()
 
 
 def test_without_redis_a_detector_that_looks_back_says_so_and_others_go_on(
