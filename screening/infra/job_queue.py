@@ -30,6 +30,8 @@ LEASE = timedelta(seconds=30)
 # slow line may take two minutes.
 ARRIVAL = timedelta(seconds=150)
 OWNER_LENGTH = 64
+# Holder of a row that nobody shall take before its lease is over. A name of a runner has a dash.
+LATER = "later"
 # a file that killed its worker this often would do so for ever
 MOST_ATTEMPTS = 3
 
@@ -290,6 +292,30 @@ class Jobs(Generic[Row]):
                 row.attempts -= in_order
         if rows:
             self.tell_waiting()
+
+    def postpone(self, job_id: str, holder: str, wait: timedelta, **values: Any) -> None:
+        """Free a row that ``holder`` held, for whoever looks after a while; this is no failed attempt.
+
+        Args:
+            job_id: of the row.
+            holder: as :meth:`claim` had it.
+            wait: so long nobody takes it. A file that still arrives is free at once: its lease says whether it does.
+            values: of its columns.
+        """
+        with self._database.write() as session:
+            held = select(self.table).where(self.table.id == job_id, self.table.holder == holder)
+            row = session.scalar(held)
+            if row is None:
+                return
+            arrives = row.state == RECEIVING
+            row.holder, row.lease_until = (
+                None if arrives else LATER,
+                self.moment(ARRIVAL if arrives else wait),
+            )
+            row.state = self.waiting if row.state == RUNNING else row.state
+            row.attempts -= 1
+            for name, value in values.items():
+                setattr(row, name, value)
 
     def give_up(self) -> list[str]:
         """Fail what was tried too often; remove what stopped arriving. Returns the ids that were removed."""

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from screening.bucket.faults import BucketUnavailable
@@ -15,6 +16,7 @@ from screening.detectors.detector import Detector
 from screening.detectors.registry import Detectors
 from screening.errors import CardNumbersFound, ColumnsMissing, ScreeningError, Undecided
 from screening.infra.audit.log import AuditLog
+from screening.infra.job_queue import now
 from screening.infra.job_runner import AttemptFailed, Handled, Lease, Preempted
 from screening.infra.wake_signal import Signals
 from screening.intake import Answers, FileKind
@@ -44,9 +46,19 @@ from screening.uploads.upload_folder import UploadAbandoned, UploadFolder
 log = logging.getLogger("screening.worker")
 # From this status on a failure isn't the file's fault, so the file is kept.
 OURS = 500
+HOUR = timedelta(hours=1)
+# So long a screening waits for a bucket that is away, and between two tries.
+MOST_AWAY, AWAY = 24 * HOUR, timedelta(seconds=30)
 # Seconds between looks whether the history may be read, even if no other screening has ended: a worker that
 # died rings no bell.
 TURN_SECONDS = 1.0
+
+
+class OutOfReach(ScreeningError):
+    """Files that a screening needs couldn't be reached for too long."""
+
+    status = 503
+    title = "This screening did not finish"
 
 
 class ScreeningJob:
@@ -101,13 +113,30 @@ class ScreeningJob:
             ScreeningError: it can't be screened.
             LeaseLost, ShutdownRequested, Preempted, AttemptFailed, Handled: as they say.
         """
-        folder = UploadFolder.kept(self._settings.instance, job.id)
-        begin_writing(Storage.at(self._settings.instance), folder.path)
-        folder.on_wait = lambda: self._let_others_pass(job, lease)
         try:
-            return self._outcome(job, folder, lease)
+            folder = UploadFolder.kept(self._settings.instance, job.id)
+            begin_writing(Storage.at(self._settings.instance), folder.path)
+            folder.on_wait = lambda: self._let_others_pass(job, lease)
+            return {**self._outcome(job, folder, lease), "out_of_reach": None}
         except UploadAbandoned:
             raise self._left(job, folder) from None
+        except BucketUnavailable as problem:
+            raise self._out_of_reach(job, problem, lease) from problem
+
+    def _out_of_reach(self, job: Screening, problem: BucketUnavailable, lease: Lease) -> Exception:
+        """Have a screening wait whose files, or whose detector's past, are in a bucket that is away; not for ever."""
+        since = job.out_of_reach or now()
+        if now() - since > MOST_AWAY:
+            return OutOfReach(
+                "The files that this screening needs couldn't be reached for "
+                f"{MOST_AWAY // HOUR} hours: {problem.why}.",
+                remedy="Send the file again once the operator says that they can be.",
+            )
+        # while it arrives it would be taken up again at once
+        self._slow.add(job.id)
+        log.warning("screening %s waits for the bucket since %s", job.id, f"{since:%Y-%m-%d %H:%M} UTC")
+        self.queue.postpone(job.id, lease.holder, AWAY, out_of_reach=since)
+        return Handled()
 
     def _outcome(self, job: Screening, folder: UploadFolder, lease: Lease) -> dict[str, Any]:
         """Screen or check the file; once more where what it leaves open was answered for one like it, or with tokens

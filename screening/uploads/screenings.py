@@ -114,6 +114,9 @@ class Screening(Job, Base):
     history_turn: Mapped[bool] = mapped_column(default=False)
     """Whether the history is being read, or was, by the present attempt."""
 
+    out_of_reach: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    """Since when it waits for files in a bucket that is away; ``None`` where it doesn't."""
+
     @property
     def stage(self) -> str:
         """The state, told apart where a check is in hand: ``checking``."""
@@ -427,6 +430,7 @@ def back_to_queue(screening: Screening, *, check_first: bool) -> None:
     screening.state, screening.error, screening.finished = QUEUED, None, None
     screening.attempts, screening.progress, screening.pace, screening.notes = 0, 0.0, None, None
     screening.detector = screening.fingerprint = screening.history_key = None
+    screening.out_of_reach = None
     screening.rows = screening.set_aside = 0
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from screening.bucket.claiming import KEY
@@ -19,7 +19,7 @@ from screening.errors import ScreeningError
 from screening.infra.audit.log import AuditLog
 from screening.infra.database import Database
 from screening.infra.disk_space import free_bytes
-from screening.infra.job_queue import Jobs
+from screening.infra.job_queue import LATER, Jobs
 from screening.ledger import totals
 from screening.ledger.ledger import Ledger
 from screening.monitoring import activity, conditions, findings
@@ -162,7 +162,7 @@ class AlertWatch:
             for kind, queue in self._queues.items():
                 table = queue.table
                 waits = select(func.count(), func.min(table.created)).where(
-                    table.state == queue.waiting, table.holder.is_(None)
+                    table.state == queue.waiting, or_(table.holder.is_(None), table.holder == LATER)
                 )
                 count, oldest = session.execute(waits).one()
                 if count:

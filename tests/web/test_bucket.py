@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -22,10 +23,19 @@ from screening.bucket.arriving import ArrivingObject
 from screening.bucket.bucket import PART_BYTES
 from screening.bucket.storage import KEPT, WHOLE, Storage
 from screening.bucket.unfinished import unfinished
+from screening.infra.job_queue import now
 from screening.monitoring.comparison import DetectorComparison
 from screening.settings import Settings
 from screening.uploads import deletion
-from screening.uploads.screenings import DONE, FAILED, QUEUED, Screening, UploadRequest, new_id
+from screening.uploads.screenings import (
+    DONE,
+    FAILED,
+    QUEUED,
+    Screening,
+    UploadRequest,
+    back_to_queue,
+    new_id,
+)
 from screening.uploads.storage_quota import AccountFull
 from screening.web.services import Services
 from screening.worker.loop import Worker
@@ -202,6 +212,55 @@ def test_an_upload_waits_in_the_bucket_for_a_worker_of_another_disk(
     assert worker.work_once()
     assert services.screenings.state(screening_id) == DONE
     assert (kept(screening_id) / "input").read_bytes() == sample
+
+
+def test_a_screening_waits_for_a_bucket_that_is_away_and_not_for_ever(
+    analyst: Person,
+    services: Services,
+    settings: Settings,
+    bucket_home: Home,
+    sample: bytes,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("screening.web.pages.uploads.WAIT_SECONDS", 0.0)
+    assert analyst.upload(sample).status_code == 303
+    (screening_id,) = services.screenings.ids()
+    shutil.rmtree(settings.instance / "screenings" / screening_id)
+    bucket_home.way.fault = "unreachable"
+    worker = Worker(settings, services.screenings, services.detectors)
+
+    def tried(since: datetime | None) -> Screening:
+        """Have a worker look once the wait is over; give the row."""
+        values = {"lease_until": now() - timedelta(seconds=1), "out_of_reach": since}
+        with services.database.write() as session:
+            session.execute(update(Screening).values(values))
+        assert worker.work_once()
+        found = services.screenings.get(screening_id)
+        assert found is not None
+        return found
+
+    found = tried(None)
+    assert (found.state, found.attempts, found.error) == (QUEUED, 0, None)
+    # nobody takes it for a while, and it says why it waits
+    assert not worker.work_once()
+    assert "Waiting until its file can be reached" in analyst.client.get(f"/results/{screening_id}").text
+    since = found.out_of_reach
+    assert since is not None
+    assert tried(since).out_of_reach == since
+    ended = tried(now() - timedelta(hours=25))
+    assert ended.state == FAILED
+    assert ended.error is not None
+    assert "couldn't be reached for 24 hours: it can't be reached" in ended.error["what"]
+    bucket_home.way.fault = None
+    assert stored(services) == {f"{screening_id}/input", f"{screening_id}/{KEPT}"}
+    with services.database.write() as session:
+        again = session.get(Screening, screening_id)
+        assert again is not None
+        back_to_queue(again, check_first=False)
+    assert worker.work_once()
+    done = services.screenings.get(screening_id)
+    assert done is not None
+    assert (done.state, done.out_of_reach) == (DONE, None)
 
 
 def test_what_is_deleted_goes_from_the_bucket_and_what_a_fault_left_is_found(

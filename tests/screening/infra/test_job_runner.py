@@ -463,6 +463,31 @@ def test_a_job_goes_back_when_the_database_was_away(
     assert "the database was away" in caplog.text
 
 
+def test_a_job_that_is_postponed_waits_and_is_no_failed_attempt(
+    runner: Runner, tales: Tales, telling: Telling
+) -> None:
+    job, other = tales.begin(), tales.begin()
+
+    def act(one: Tale, lease: Lease) -> dict[str, Any]:
+        if one.id == job:
+            tales.postpone(one.id, lease.holder, timedelta(hours=1), filename="b")
+            raise Handled
+        return {"state": DONE}
+
+    telling.act = act
+    assert [runner.run_next() for _ in range(3)] == [True, True, False]
+    found = row(tales, job)
+    assert (found.state, found.holder, found.attempts, found.filename) == (WAITING, job_queue.LATER, 0, "b")
+    assert row(tales, other).state == DONE
+    assert tales.give_up() == []
+    with tales.database.write() as session:
+        session.execute(update(Tale).values(lease_until=now() - timedelta(seconds=1)))
+    assert runner.run_next()
+    # somebody else's by now: nothing is changed
+    tales.postpone(other, "nobody", timedelta(hours=1), filename="c")
+    assert row(tales, other).filename == "a"
+
+
 def test_leases_go_by_the_clock_that_all_hosts_share(tales: Tales, monkeypatch: pytest.MonkeyPatch) -> None:
     """A host whose clock is an hour ahead takes nothing out of the hands of another one."""
     job = tales.begin()
