@@ -6,6 +6,7 @@ All tests share one Spark session, which takes seconds to start.
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Hashable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,14 +21,19 @@ from flask import Flask
 
 from screening.batch import spark as sparks
 from screening.batch.decisions import read_decisions
+from screening.batch.folders import open_folder
+from screening.batch.job import BatchOrder
+from screening.batch.job import run as run_job
+from screening.batch.settling import SettledForms
 from screening.detectors.vectorizer import History
-from screening.errors import NotFound, NotReady
+from screening.errors import BadFile, Conflict, NotFound, NotReady
 from screening.features import Past
 from screening.ledger.filters import DecisionFilter
 from screening.ledger.tables import API, BATCH, FILE
 from screening.settings import ROOT, Settings
 from screening.transactions.json_records import from_frame
 from screening.transactions.schema import CellKind
+from screening.uploads.questions.detector_choice import DetectorChoice
 from screening.web.services import Services
 from tests.conftest import Person
 from tests.screening.ledger.ledger_rows import table
@@ -332,3 +338,139 @@ def test_the_ledger_is_read_by_its_manifest(app: Flask, spark: Any) -> None:
     by_source = {row["source"]: row["count"] for row in found.groupBy("source").count().collect()}
     assert by_source == {FILE: 4, API: 3}
     assert sorted(row[0] for row in found.select("`n:distance`").collect() if row[0]) == [1.0, 2.0, 3.0]
+
+
+def folder_of(path: Path, **files: pd.DataFrame | str) -> Path:
+    """A folder with Parquet files of tables and CSV files of texts."""
+    for name, content in files.items():
+        file = path / name.replace("__", "/")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(content, str):
+            file.with_suffix(".csv").write_text(content)
+        else:
+            content.to_parquet(file.with_suffix(".parquet"), index=False)
+    return path
+
+
+def test_files_that_do_not_fit_together_are_refused_with_their_names(spark: Any, tmp_path: Path) -> None:
+    rows = pd.DataFrame({"id": [1, 2], "Amount": [1.5, 2.5]})
+    text = rows.to_csv(index=False)
+    refused: dict[str, tuple[dict[str, pd.DataFrame | str], str]] = {
+        "another type": (
+            {"a": rows, "b": rows.astype(str)},
+            "id is bigint in a.parquet and string in b.parquet",
+        ),
+        "nanoseconds": (
+            {"a": rows.assign(at=pd.to_datetime(["2026-01-01"] * 2).astype("datetime64[ns]"))},
+            "Spark has no type for a column of a.parquet",
+        ),
+        "twice": ({"id=1__a": rows}, "Column id stands in the files, and in the names of folders"),
+        "twice in a header": ({"a": text.replace("Amount", "id")}, "Column id stands twice"),
+        "blank first": ({"a": f"\n{text}"}, "It begins with an empty line"),
+        "nothing": ({"a": "", "b": ""}, "All files are empty"),
+    }
+    for name, (files, words) in refused.items():
+        with pytest.raises(BadFile, match=re.escape(words)):
+            open_folder(spark, str(folder_of(tmp_path / name, **files)))
+    latin = folder_of(tmp_path / "latin", a="") / "a.csv"
+    latin.write_bytes("id,Straße\n1,x\n".encode("latin-1"))
+    with pytest.raises(BadFile, match="isn't UTF-8"):
+        open_folder(spark, str(latin))
+    cut = folder_of(tmp_path / "cut off", a=rows) / "b.parquet"
+    cut.write_bytes((cut.parent / "a.parquet").read_bytes()[:-20])
+    with pytest.raises(BadFile, match=re.escape("b.parquet can't be read as Parquet")):
+        open_folder(spark, str(cut.parent))
+
+
+def test_files_with_other_columns_are_one_table(spark: Any, tmp_path: Path) -> None:
+    one = pd.DataFrame({"id": [1], "Amount": [7], "note": [None], "City": ["x"], "city": ["y"]})
+    two = pd.DataFrame({"id": [2], "Amount": [2.5], "note": ["n"], "more [1]": ["m"]})
+    folder = folder_of(tmp_path / "a b" / "ü", **{"shop=007__a 100%": one, "shop=010__b [x]": two})
+    found = open_folder(spark, str(folder))
+    with sparks.reading(spark):
+        rows = [row.asDict() for row in open_folder(spark, str(folder)).table.orderBy("id").collect()]
+    both = {"id": 0, "Amount": 0.0, "note": None, "City": None, "city": None, "more [1]": None, "shop": ""}
+    assert rows == [
+        {**both, "id": 1, "Amount": 7.0, "City": "x", "city": "y", "shop": "007"},
+        {**both, "id": 2, "Amount": 2.5, "note": "n", "more [1]": "m", "shop": "010"},
+    ]
+    assert found.lacking == {"City": "b [x].parquet", "city": "b [x].parquet", "more [1]": "a 100%.parquet"}
+
+
+def test_a_column_that_is_read_must_be_in_all_files(app: Flask, spark: Any, tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "in", a=cards(5), b=cards(5).drop(columns="V7"))
+    done = run(app, "batch", folder, tmp_path / "out", "--detector", "card")
+    assert "Column V7 is missing in b.parquet, and other files have it" in done.output
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_last_cell_that_goes_on_in_the_next_line_is_no_row(app: Flask, spark: Any, tmp_path: Path) -> None:
+    text = (
+        cards(6).assign(note=["plain", '5" pipe', "a, b", 'said "x"', "two\nlines", ""]).to_csv(index=False)
+    )
+    done = run(app, "batch", folder_of(tmp_path / "in", a=text), tmp_path / "out", "--detector", "card")
+    assert "1 rows have a line break in their last cell" in done.output
+    assert not (tmp_path / "out").exists()
+    good = folder_of(tmp_path / "good", a=text.replace("two\nlines", "two lines"))
+    done = run(app, "batch", good, tmp_path / "out", "--detector", "card")
+    assert "6 rows" in done.output
+    assert written(tmp_path / "out")["note"].tolist()[:5] == [
+        "plain",
+        '5" pipe',
+        "a, b",
+        'said "x"',
+        "two lines",
+    ]
+
+
+def test_card_numbers_beyond_the_first_rows_are_found(
+    app: Flask, spark: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("screening.batch.settling.SAMPLE_ROWS", 10)
+    first = cards(20).assign(pan="none")
+    late = first.assign(pan=["4012888888881881"] * 5 + ["5105105105105100"] * 15)
+    folder = folder_of(tmp_path / "in", a=first, b=late)
+    done = run(app, "batch", folder, tmp_path / "out", "--detector", "card")
+    assert done.exit_code == 1
+    assert "Column pan holds payment card numbers" in done.output
+    assert not re.search(r"\d{12}", done.output)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_changes_while_it_is_screened_has_no_complete_output(
+    app: Flask, spark: Any, tmp_path: Path
+) -> None:
+    folder = folder_of(tmp_path / "in", a=cards(20), b=cards(30))
+    detectors = app.extensions["screening"].detectors
+
+    def change(_settled: SettledForms) -> list[str]:
+        cards(40).to_parquet(folder / "b.parquet")
+        cards(5).to_parquet(folder / "c.parquet")
+        return []
+
+    order = BatchOrder(
+        source=str(folder),
+        target=str(tmp_path / "out"),
+        detector=detectors.get("card"),
+        threshold=0.8,
+        choose=lambda: DetectorChoice(detectors, "card", lambda _header: None),
+        check=change,
+    )
+    with app.app_context(), pytest.raises(Conflict, match=r"1 of 2 files were changed .* first b\.parquet"):
+        run_job(spark, order)
+    assert (tmp_path / "out").exists()
+    assert not (tmp_path / "out" / "_SUCCESS").exists()
+    with app.app_context():
+        summary = run_job(spark, replace(order, target=str(tmp_path / "again"), check=lambda _settled: []))
+    assert (summary.rows, summary.notes) == (65, ())
+
+
+def test_a_master_that_cannot_be_reached_is_told_of_at_once() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        sparks.require_master(f"spark://nowhere.invalid:7077,127.0.0.1:{port}")
+    with pytest.raises(NotReady, match="No master of Spark can be reached"):
+        sparks.require_master(f"spark://127.0.0.1:{port}")
+    with pytest.raises(NotReady, match="it must be spark://HOST:PORT"):
+        sparks.require_master("spark://head")
+    sparks.require_master("yarn")

@@ -44,7 +44,7 @@ def read_cells(batch: Any, layout: Layout) -> ReadRows:
         batch: the rows, with the columns of the layout among others.
         layout: the columns that are needed, and how they are written.
     """
-    needed, ragged = whole_rows(batch, layout)
+    needed, ragged = whole_rows(batch, layout.header)
     if not ragged.any():
         return _read(needed, layout)
     whole = np.flatnonzero(~ragged)
@@ -60,11 +60,11 @@ def read_cells(batch: Any, layout: Layout) -> ReadRows:
     return ReadRows(values, None if read.labels is None else labels, rejected, problems)
 
 
-def whole_rows(batch: Any, layout: Layout) -> tuple[Any, NDArray[np.bool_]]:
-    """Return the columns of a layout without ragged rows, whose cells may appear in other columns: nothing of them
-    counts, labels included. And which rows are ragged, (rows,).
+def whole_rows(batch: Any, names: Sequence[str]) -> tuple[Any, NDArray[np.bool_]]:
+    """Return some columns without ragged rows, whose cells may appear in other columns: nothing of them counts, labels
+    included. And which rows are ragged, (rows,).
     """
-    needed = batch.select(list(layout.header))
+    needed = batch.select(list(names))
     if RAW not in batch.schema.names:
         return needed, np.zeros(batch.num_rows, bool)
     ragged = batch.column(RAW).is_valid().to_numpy(zero_copy_only=False)

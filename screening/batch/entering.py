@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -128,8 +128,6 @@ class BatchEntry:
         memory, layout = self.entering.memory, self.settled.layout
         if memory is None or memory.has(self.job):
             return
-        if not self.settled.told.labelled:
-            layout = replace(layout, label=None)
         needed = [name for name in folder.table.columns if name in layout.header or name not in folder.names]
         table = folder.table.select(*map(quoted, needed)).mapInArrow(Values(layout).__call__, VALUES)
         rows = latest(map(past_of(len(layout.contract.columns)), table.toLocalIterator()), layout)

@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import reduce
 from typing import Any
 
 from screening.batch.cells import RAW
+from screening.batch.files import (
+    CutCells,
+    ParquetGroup,
+    Standing,
+    common_types,
+    literal,
+    marks_of,
+    name_of,
+    parquet_groups,
+    path_of,
+)
 from screening.batch.scoring import ADDED
 from screening.errors import BadFile
 from screening.intake.text import dialect
+from screening.intake.text.parse import Layout
 from screening.transactions.schema import normalise
 
 ENDINGS = {"parquet": (".parquet",), "csv": (".csv", ".csv.gz", ".tsv", ".txt")}
 WORKING = "__"
 """How the names of columns begin that are made and dropped on the way."""
+EXACT = 2**53
+"""Up to this a float64 holds every whole number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,15 +40,46 @@ class InputFolder:
     Args:
         table: Spark's; rows of CSV are texts, with ``RAW`` beside them.
         names: the columns that the files have.
+        standing: the files as they are now.
+        lacking: of columns that aren't in all files, the name of a file that hasn't it.
+        cut: of CSV, finds rows whose last cell is cut off.
     """
 
     table: Any
     names: list[str]
+    standing: Standing
+    lacking: Mapping[str, str] = field(default_factory=dict)
+    cut: CutCells | None = None
 
     def sample(self, rows: int) -> Any:
         """Return some of the first rows as an Arrow table, without those of CSV that are no rows."""
         table = self.table if RAW not in self.table.columns else self.table.where(f"{RAW} IS NULL")
         return table.select(*map(quoted, self.names)).limit(rows).toArrow()
+
+    def check_last_cells(self) -> None:
+        """Refuse rows of CSV whose last cell goes on in the next line: Spark takes what stands in the first.
+
+        Raises:
+            BadFile: there are some.
+        """
+        if self.cut is not None:
+            self.cut.check(self.table.sparkSession, self.standing.path)
+
+    def require(self, layout: Layout) -> None:
+        """Check that all files have the columns that are read: where one hasn't, its cells would count as blank. Labels
+        may be missing: they aren't known then.
+
+        Raises:
+            BadFile: one hasn't.
+        """
+        names = [layout.header[source.place] for source in layout.sources]
+        lost = [name for name in names if name in self.lacking]
+        if lost:
+            raise BadFile(
+                f"Column {lost[0]} is missing in {self.lacking[lost[0]]}, and other files have it.",
+                where=self.standing.path,
+                remedy="Write the column in all files, or screen those without it as a folder of their own.",
+            )
 
 
 def quoted(name: str) -> str:
@@ -44,13 +91,15 @@ def open_folder(spark: Any, path: str) -> InputFolder:
     """Return the rows of a folder, or of one file.
 
     Raises:
-        BadFile: it isn't there, holds no files that are read here or several kinds of them, or has columns that the
-            output needs for itself.
+        BadFile: it isn't there, holds no files that are read here or several kinds of them, files whose columns don't
+            fit together, or columns that the output needs for itself.
     """
+    marks = marks_of(spark, path)
     # no job: Spark lists the files when it plans one, and leaves out those whose names begin with _ or a dot
     files = sorted(spark.read.text(path).inputFiles())
-    table = spark.read.parquet(path) if _kind(files, path) == "parquet" else _csv(spark, path, files[0])
-    names = [name for name in table.columns if name != RAW]
+    standing = Standing(path, tuple(files), marks)
+    folder = (_parquet if _kind(files, path) == "parquet" else _csv)(spark, path, standing)
+    names = [name for name in folder.table.columns if name != RAW]
     taken = {normalise(name) for name in (*ADDED, RAW)}
     clash = [name for name in names if normalise(name) in taken or name.startswith(WORKING)]
     if clash:
@@ -59,7 +108,66 @@ def open_folder(spark: Any, path: str) -> InputFolder:
             where=path,
             remedy=f"Rename it; these names are taken: {', '.join((*ADDED, RAW))}, and all that begin with __.",
         )
-    return InputFolder(table, names)
+    return replace(folder, names=names)
+
+
+def _parquet(spark: Any, path: str, standing: Standing) -> InputFolder:
+    """Return the rows of Parquet files, with all columns that any of them has."""
+    groups = parquet_groups(spark, standing.files)
+    kinds = common_types(groups)
+    refuse_twice(kinds, standing)
+    lacking = {name: name_of(group.files[0]) for group in groups for name in kinds if name not in group.types}
+    if len(groups) == 1:
+        return InputFolder(spark.read.parquet(path), [], standing, {})
+    tables = [_group(spark, path, each, kinds) for each in groups]
+    # folders such as day=2026-11-27 may be in some groups alone
+    table = reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), tables)
+    return InputFolder(table, [], standing, lacking)
+
+
+def _group(spark: Any, path: str, group: ParquetGroup, kinds: Mapping[str, Any]) -> Any:
+    """Return the rows of files with the same columns, in the types of the whole folder."""
+    from pyspark.sql import functions
+    from pyspark.sql.types import DoubleType, LongType, NullType
+
+    table = spark.read.option("basePath", path).parquet(*map(literal, group.files))
+
+    def cell(name: str, kind: Any) -> Any:
+        if isinstance(group.types.get(name, NullType()), NullType):
+            return functions.lit(None).cast(kind).alias(name)
+        here = functions.col(quoted(name))
+        if isinstance(group.types[name], LongType) and isinstance(kind, DoubleType):
+            words = f"Column {name} has whole numbers that the floats of other files can't hold"
+            here = functions.when(functions.abs(here) > EXACT, functions.raise_error(words)).otherwise(
+                here.cast(kind)
+            )
+        return here.cast(kind).alias(name)
+
+    of_folders = [
+        functions.col(quoted(name)) for name in table.columns if name not in kinds and name not in group.types
+    ]
+    return table.select(*(cell(name, kind) for name, kind in kinds.items()), *of_folders)
+
+
+def refuse_twice(names: Sequence[str] | Mapping[str, Any], standing: Standing) -> None:
+    """Refuse a folder that has a column twice: in the files, or there and in the names of the folders above them.
+
+    Raises:
+        BadFile: it has.
+    """
+    twice = [name for name, count in Counter(list(names)).items() if count > 1]
+    if twice:
+        raise BadFile(f"Column {twice[0]} stands twice.", where=standing.path, remedy="Rename one of them.")
+    given = set(standing.path.split("/"))
+    folders = {part for file in standing.files for part in path_of(file).split("/")[:-1]} - given
+    both = sorted(name for part in folders if (name := part.partition("=")[0]) in names and "=" in part)
+    if both:
+        raise BadFile(
+            f"Column {both[0]} stands in the files, and in the names of folders ({both[0]}=…), which would take its "
+            "place.",
+            where=standing.path,
+            remedy="Rename the column or the folders.",
+        )
 
 
 def _kind(files: Sequence[str], path: str) -> str:
@@ -86,15 +194,17 @@ def _kind_of(name: str) -> str | None:
     return next((kind for kind, endings in ENDINGS.items() if lower.endswith(endings)), None)
 
 
-def _csv(spark: Any, path: str, first: str) -> Any:
+def _csv(spark: Any, path: str, standing: Standing) -> InputFolder:
     """Return the rows of CSV files that have the same header, as texts."""
     from pyspark.sql.types import StringType, StructField, StructType
 
-    lines = spark.read.text(first).limit(1).collect()
-    line = lines[0][0] if lines else ""
-    if not line.strip():
-        raise BadFile("It is empty, or begins with an empty line.", where=first, remedy=HEADER)
+    line, first = first_line(spark, standing)
+    if "\ufffd" in line:
+        raise BadFile(
+            "Its first line isn't UTF-8.", where=first, remedy="Export the files again as CSV UTF-8."
+        )
     named = dialect.read_header(line.encode(), dialect.delimiter_of(line.encode()))
+    refuse_twice(named.header, standing)
     schema = StructType([StructField(name, StringType()) for name in [*named.header, RAW]])
     options = {
         "header": "true",
@@ -108,7 +218,23 @@ def _csv(spark: Any, path: str, first: str) -> Any:
         # else such rows aren't found where only some columns are asked for
         "columnPruning": "false",
     }
-    return spark.read.options(**options).schema(schema).csv(path)
+    table = spark.read.options(**options).schema(schema).csv(path)
+    return InputFolder(table, [], standing, cut=CutCells(named.delimiter, len(named.header)))
+
+
+def first_line(spark: Any, standing: Standing) -> tuple[str, str]:
+    """Return the first line of the first file that has any, and that file's address: jobs of Spark leave empty ones.
+
+    Raises:
+        BadFile: all are empty, or it is blank.
+    """
+    for address in standing.files:
+        lines = spark.read.text(literal(address)).limit(1).collect()
+        if lines and not lines[0][0].strip():
+            raise BadFile("It begins with an empty line.", where=address, remedy=HEADER)
+        if lines:
+            return lines[0][0], address
+    raise BadFile("All files are empty.", where=standing.path, remedy=HEADER)
 
 
 HEADER = "Each file's first line must name the columns, in the same order in all files."

@@ -23,10 +23,10 @@ from screening.batch.scoring import (
     RESULT,
     ScoreAlone,
 )
-from screening.batch.settling import SettledForms, settle
-from screening.batch.spark import quiet, send_code
+from screening.batch.settling import SettledForms, settle, unusable_label
+from screening.batch.spark import hadoop_of, java_of, quiet, reading, said_by_java, send_code
 from screening.detectors.detector import Detector
-from screening.errors import BadFile, ScreeningError
+from screening.errors import BadFile, Conflict, ScreeningError
 from screening.intake import NOTHING_SAID, Answers, TableHead
 from screening.intake.text.csv_file import check_doubtful
 from screening.intake.text.rows import without_label
@@ -91,17 +91,25 @@ def run(spark: Any, order: BatchOrder) -> BatchSummary:
 
     Raises:
         BadFile: the folder can't be screened.
+        Conflict: its files changed meanwhile; the output says that it isn't complete.
         BatchFailed: Spark gave up.
     """
-    with quiet(), _plainly(order):
+    with quiet(), reading(spark), _plainly(order):
         send_code(spark)
         folder = open_folder(spark, order.source)
         settled = settle(folder, order.choose, order.answers)
         checked = order.check(settled)
         entry = entry_of(order, settled)
-        scored, notes = _scored(spark, folder, settled, order)
+        looks_back = order.detector.vectorizer.looks_back
+        earlier = None if order.past is None or not looks_back else open_folder(spark, order.past)
+        scored, notes = _scored(spark, folder, earlier, settled, order)
         # one write, and one commit at its end: each row once, whichever executor is lost
         scored.write.mode("errorifexists").partitionBy(RESULT).parquet(order.target)
+        try:
+            notes += [note for each in (folder, earlier) if each for note in each.standing.check(spark)]
+        except Conflict:
+            withdraw(spark, order.target)
+            raise
         counted = spark.read.parquet(order.target).groupBy(RESULT).count().collect()
         counts = {row[0]: row[1] for row in counted}
         if entry is not None:
@@ -130,31 +138,33 @@ def entry_of(order: BatchOrder, settled: SettledForms) -> BatchEntry | None:
 
 
 def _scored(
-    spark: Any, folder: InputFolder, settled: SettledForms, order: BatchOrder
+    spark: Any, folder: InputFolder, earlier: InputFolder | None, settled: SettledForms, order: BatchOrder
 ) -> tuple[Any, list[str]]:
     """Return the rows with what is said of them, and notes; nothing is computed yet but what must be known first."""
     sent, layout = spark.sparkContext.broadcast(order.detector), settled.layout
     if not order.detector.vectorizer.looks_back:
         alone = ScoreAlone(sent, layout, order.threshold)
         return folder.table.mapInArrow(alone.__call__, output_schema(folder.table.schema)), []
-    notes = []
-    earlier = None if order.past is None else open_folder(spark, order.past)
-    told = settled.told
-    labelled = told.labelled
+    notes, told = list[str](), settled.told
     if earlier is not None:
+        earlier.require(layout)
         before = observe(earlier, Observe(layout, surveys=False, reads=True)).told
         assert before is not None
         check_doubtful(before.doubtful, before.rows, list(before.problems), order.past)
-        labelled = labelled and before.labelled
-    if not labelled and layout.label is not None:
-        name = layout.header[layout.label]
-        notes.append(f"Column {name} holds something else than 0, 1 and blanks: no label counts.")
-        layout = without_label(layout)
+        if not before.labelled:
+            notes.append(f"In {order.past}: {unusable_label(layout)}")
+            layout = without_label(layout)
     past = None if order.context is None else order.context.between(told.first, told.last)
     if order.context is not None and past is not None:
         notes.append(f"{len(past):,} earlier rows were taken into account, {order.context.told}.")
     plan = LookBackPlan(spark, sent, layout, order.threshold)
     return plan.scored(folder, past, earlier, output_schema), notes
+
+
+def withdraw(spark: Any, target: str) -> None:
+    """Take the mark from an output that says that it is complete: nothing of it counts."""
+    mark = java_of(spark).org.apache.hadoop.fs.Path(f"{target}/_SUCCESS")
+    mark.getFileSystem(hadoop_of(spark)).delete(mark, False)
 
 
 def output_schema(schema: Any) -> Any:
@@ -201,14 +211,7 @@ def _plainly(order: BatchOrder) -> Iterator[None]:
 
 
 def _failed(problem: Exception) -> BatchFailed:
-    text = str(problem)
-    # of an error in Python the last line of its traceback, of one in Java the first
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    told = [line for line in lines if line.startswith(("screening.errors.", "pyspark.errors."))]
-    what = (told or lines or [type(problem).__name__])[0][:MOST_SAID]
     return BatchFailed(
-        f"Spark gave up: {what}", remedy="Spark's log has the whole message. No output counts."
+        f"Spark gave up: {said_by_java(problem)}",
+        remedy="Spark's log has the whole message. No output counts.",
     )
-
-
-MOST_SAID = 400

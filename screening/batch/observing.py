@@ -1,25 +1,31 @@
 """Look at all rows of a folder in one pass, before any of them is scored.
 
 What a file tells as a whole, a folder tells as a whole: how its columns are written, in which unit its amounts may be,
-whether its times lost their AM and PM. Each partition leaves evidence of some kilobytes, by the classes that look at a
-file, and the driver puts that together.
+whether its times lost their AM and PM, whether columns hold card numbers. Each partition leaves evidence of some
+kilobytes, by the classes that look at a file, and the driver puts that together. No card number is in it.
 """
 
 from __future__ import annotations
 
 import pickle
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from screening.batch.cells import whole_rows
+from screening.batch.cells import RAW, whole_rows
 from screening.batch.folders import InputFolder, quoted
+from screening.cards.evidence import CardColumns
+from screening.cards.finding import LEAST
+from screening.cards.masking import with_zeros
 from screening.errors import CellProblem
 from screening.intake import CellWords
-from screening.intake.conversion.arrow_csv import csv_of, written_schema
+from screening.intake.conversion.arrow_csv import as_written, csv_of, written_schema
+from screening.intake.text.card_watch import CardWatch, take_cells
 from screening.intake.text.hour_watch import HourCounts, hours_of
 from screening.intake.text.parse import Layout, Parsed
 from screening.intake.text.records import Block
@@ -54,6 +60,8 @@ class Observations:
     """Whether all labels can be used."""
     sums: tuple[int, int] = (0, 0)
     """Sums of two hashes of each row, modulo 2**64: the same in any order."""
+    cut: bool = False
+    """Whether there are ragged rows of CSV with one quotation mark, as those are that begin within a cell."""
 
     @classmethod
     def of(cls, parsed: Parsed, words: Mapping[str, CellWords], layout: Layout) -> Observations:
@@ -90,8 +98,9 @@ class Observations:
 
     def merged(self, other: Observations) -> Observations:
         """Return what the rows of both tell."""
+        cut = self.cut or other.cut
         if not (self.rows and other.rows):
-            return self if self.rows else other
+            return replace(self if self.rows else other, cut=cut)
         both = self.amounts is not None and other.amounts is not None
         return Observations(
             rows=self.rows + other.rows,
@@ -105,6 +114,7 @@ class Observations:
             labelled=self.labelled and other.labelled,
             # as the sums of one array run over
             sums=((self.sums[0] + other.sums[0]) % 2**64, (self.sums[1] + other.sums[1]) % 2**64),
+            cut=cut,
         )
 
 
@@ -121,19 +131,21 @@ def sums_of(values: Matrix) -> tuple[int, int]:
 
 @dataclass(frozen=True, slots=True)
 class PartEvidence:
-    """Evidence from the rows of one part of a folder: of how they are written, and of what they say in the form that
-    was tried; ``None`` where it wasn't asked.
+    """Evidence from the rows of one part of a folder: of how they are written, of what they say in the form that was
+    tried, and of card numbers; ``None`` where it wasn't asked.
     """
 
     survey: Survey | None
     told: Observations | None
+    cards: CardColumns | None = None
 
     def merged(self, other: PartEvidence) -> PartEvidence:
         """Return what both parts tell, this one's rows first."""
         one, another = self.survey, other.survey
         survey = None if one is None or another is None else one.merged(another)
         told = None if self.told is None or other.told is None else self.told.merged(other.told)
-        return PartEvidence(survey, told)
+        cards = None if self.cards is None or other.cards is None else self.cards.merged(other.cards)
+        return PartEvidence(survey, told, cards)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,11 +156,21 @@ class Observe:
         layout: where the columns are, and in which form they are read.
         surveys: whether it is asked how they are written.
         reads: whether they are read.
+        others: columns that are looked through for card numbers beside those of the layout, where rows are read;
+            ``None``: none is.
+        key: by which the numbers are kept that were seen.
     """
 
     layout: Layout
     surveys: bool
     reads: bool
+    others: tuple[str, ...] | None = None
+    key: bytes = b""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns that are looked at."""
+        return (*self.layout.header, *(self.others or ()))
 
     def __call__(self, batches: Iterable[Any]) -> Iterator[Any]:
         """Yield one row with the evidence of all batches of a partition."""
@@ -161,10 +183,14 @@ class Observe:
         """Return the evidence of some batches."""
         layout = self.layout
         survey, told = Survey.of(layout), Observations()
+        cards = CardWatch(replace(layout, header=self.names), self.key) if self.reads else None
         for batch in batches:
-            rows, _ = whole_rows(batch, layout)
-            if not rows.num_rows:
+            every, ragged = whole_rows(batch, self.names)
+            if ragged.any() and not told.cut:
+                told = replace(told, cut=begins_within(batch.column(RAW)))
+            if not every.num_rows:
                 continue
+            rows = every.select(list(layout.header))
             data = csv_of(rows, written_schema(rows.schema))
             block = Block(data, data.count(b'"'), last=True)
             if self.surveys:
@@ -175,12 +201,65 @@ class Observe:
                     words.look(block, block.ends(), 1)
                 parsed = read_rows(data, layout, rows.num_rows)
                 told = told.merged(Observations.of(parsed, words.words, layout))
-        return PartEvidence(survey if self.surveys else None, told if self.reads else None)
+                if cards is not None and self.others is not None:
+                    look_for_cards(cards, every, parsed)
+        return PartEvidence(
+            survey if self.surveys else None,
+            told if self.reads else None,
+            None if cards is None or self.others is None else cards.columns,
+        )
+
+
+def begins_within(lines: Any) -> bool:
+    """Return whether any of some lines, an Arrow array, has an odd number of quotation marks."""
+    marks = pc.count_substring(lines.drop_null(), '"')
+    return bool(pc.any(pc.equal(pc.bit_wise_and(marks, 1), 1)).as_py())
+
+
+def look_for_cards(watch: CardWatch, rows: Any, parsed: Parsed) -> None:
+    """Look for card numbers in an Arrow batch, in the columns in which they are looked for in a block of a file."""
+    watch.widen(parsed.values, damaged=bool(parsed.bad.any()))
+    for place in watch.columns.watched:
+        one = rows.select([place])
+        if may_have_long_digits(one.column(0)):
+            cells = as_written(one, written_schema(one.schema)).column(0)
+            take_cells(watch.columns, place, cells.cast(pa.string()), None)
+    # what is certain by now stays so, whatever comes behind it
+    watch.columns.found(at_end=False)
+
+
+def may_have_long_digits(cells: Any) -> bool:
+    """Return whether any cell of an Arrow array may have as many digits as a card number."""
+    kind = cells.type
+    if pa.types.is_boolean(kind) or pa.types.is_date(kind):
+        return False
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind):
+        bounds = pc.min_max(cells).as_py()
+        return bool(max(-(bounds["min"] or 0), bounds["max"] or 0) >= LEAST)
+    return True
+
+
+def without_card_numbers(value: Any) -> Any:
+    """Return evidence, which has cells as examples, with zeros for the digits of what may be a card number."""
+    if isinstance(value, Counter):
+        counts: Counter[Any] = Counter()
+        for key, count in value.items():
+            counts[without_card_numbers(key)] += count
+        return counts
+    if isinstance(value, dict):
+        return {without_card_numbers(key): without_card_numbers(each) for key, each in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return type(value)(map(without_card_numbers, value))
+    if is_dataclass(value) and not isinstance(value, type):
+        init = [each.name for each in fields(value) if each.init]
+        return replace(value, **{name: without_card_numbers(getattr(value, name)) for name in init})
+    return with_zeros(value) if type(value) is str else value
 
 
 def written(part: int, evidence: PartEvidence) -> Any:
     """Return evidence as an Arrow batch of one row."""
-    columns = [pa.array([part], pa.int32()), pa.array([pickle.dumps(evidence)], pa.binary())]
+    kept = pickle.dumps(without_card_numbers(evidence))
+    columns = [pa.array([part], pa.int32()), pa.array([kept], pa.binary())]
     return pa.RecordBatch.from_arrays(columns, names=["part", "evidence"])
 
 
@@ -206,8 +285,8 @@ def merged_all(rows: list[dict[str, Any]]) -> PartEvidence:
 
 def observe(folder: InputFolder, look: Observe) -> PartEvidence:
     """Return the evidence of all rows of a folder, in one pass over the columns that are needed."""
-    header = look.layout.header
-    needed = [name for name in folder.table.columns if name in header or name not in folder.names]
+    wanted = set(look.names)
+    needed = [name for name in folder.table.columns if name in wanted or name not in folder.names]
     found = folder.table.select(*map(quoted, needed)).mapInArrow(look.__call__, KEPT)
     if folder.table.rdd.getNumPartitions() > MOST_PARTS:
         found = found.coalesce(MOST_PARTS).mapInArrow(put_together, KEPT)

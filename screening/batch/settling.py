@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import secrets
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ import pyarrow.csv as arrow
 
 from screening.batch.folders import InputFolder
 from screening.batch.observing import Observations, Observe, observe
+from screening.cards.evidence import KEY_BYTES, CardColumns
+from screening.cards.masking import masked
 from screening.errors import BadFile, CardNumbersFound
 from screening.intake import (
     NOTHING_SAID,
@@ -22,32 +25,41 @@ from screening.intake import (
     ReadLimits,
     TableHead,
     look_over,
-    open_transactions,
 )
 from screening.intake.conversion.arrow_csv import as_written, write_options, written_schema
 from screening.intake.text.csv_file import check_doubtful, open_table
 from screening.intake.text.parse import Layout
-from screening.intake.text.rows import layout_of
+from screening.intake.text.rows import layout_of, without_label
 from screening.transactions.schema import ColumnContract
 
 SAMPLE_ROWS = 50_000
-"""First rows of a folder: they tell which columns are meant, are looked through for card numbers, and give the form in
-which the pass over all rows tries to read them."""
+"""First rows of a folder: they tell which columns are meant, and give the form in which the pass over all rows tries to
+read them."""
+NO_CARD_NUMBERS = ("boolean", "tinyint", "smallint", "int", "date", "timestamp", "timestamp_ntz")
+"""Spark's types of columns in which no card number has room."""
 
 
 @dataclass(frozen=True, slots=True)
 class SettledForms:
-    """The way in which a folder is read, the assumptions about it, and what its rows tell as a whole."""
+    """The way in which a folder is read, the assumptions about it, and what its rows tell as a whole.
+
+    Args:
+        layout: the columns; without the label where it can't be used in all rows.
+        forms: how they are written.
+        told: what the rows tell.
+        seen: notes on what was seen in the rows.
+    """
 
     layout: Layout
     forms: Forms
     told: Observations
+    seen: tuple[str, ...] = ()
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Assumptions about how the columns are written, and notes on times."""
+        """Assumptions about how the columns are written, and notes on times and labels."""
         hours = [note for each in self.told.hours.values() for note in each.notes]
-        return (*self.forms.notes, *hours)
+        return (*self.forms.notes, *hours, *self.seen)
 
 
 def settle(
@@ -87,48 +99,73 @@ def settle(
         except BadFile:
             # what the first rows leave open, or contradict, others may settle
             tried = None
+        needed = layout(None)
+        folder.require(needed)
         everything = sample.num_rows < SAMPLE_ROWS
-        ask = Observe(layout(tried), surveys=True, reads=tried is not None)
+        ask = Observe(
+            layout(tried),
+            surveys=True,
+            reads=tried is not None,
+            others=tuple(name for name in may_hold_cards(folder) if name not in needed.header),
+            key=secrets.token_bytes(KEY_BYTES),
+        )
         evidence = ask.look(sample.to_batches()) if everything else observe(folder, ask)
         assert evidence.survey is not None
         forms = evidence.survey.forms(ask.layout, answers)
-        told = evidence.told
-        if tried is None or told is None or forms.readers != tried.readers:
+        if tried is None or forms.readers != tried.readers:
             # the rows as a whole are read otherwise than the first of them
-            again = Observe(layout(forms), surveys=False, reads=True)
-            told = (again.look(sample.to_batches()) if everything else observe(folder, again)).told
+            again = replace(ask, layout=layout(forms), surveys=False, reads=True)
+            evidence = again.look(sample.to_batches()) if everything else observe(folder, again)
+        told, cards = evidence.told, evidence.cards
         assert told is not None
+        assert cards is not None
+        if everything or told.cut:
+            folder.check_last_cells()
+        check_cards(cards, ask.names, folder)
         check_doubtful(told.doubtful, told.rows, list(told.problems), None)
         for hours in told.hours.values():
             hours.check()
-        check_cards(file, contract, forms, answers)
-    return SettledForms(layout_of(contract, names, forms), forms, told)
+    settled, seen = layout_of(contract, names, forms), list(cards.notes)
+    if settled.label is not None and not told.labelled:
+        seen.append(unusable_label(settled))
+        settled = without_label(settled)
+    return SettledForms(settled, forms, told, tuple(seen))
 
 
-def check_cards(file: Path, contract: ColumnContract, forms: Forms, answers: Answers) -> None:
-    """Refuse card numbers in a column.
+def unusable_label(layout: Layout) -> str:
+    """Return the note on a label that has other values, too."""
+    name = layout.header[layout.label or 0].strip()
+    return f"Column {name} holds something else than 0, 1 and blanks: no label counts."
+
+
+def may_hold_cards(folder: InputFolder) -> list[str]:
+    """Return the columns of a folder that are looked through for card numbers."""
+    return [
+        name
+        for name in folder.names
+        if folder.table.schema[name].dataType.simpleString() not in NO_CARD_NUMBERS
+    ]
+
+
+def check_cards(cards: CardColumns, looked: Sequence[str], folder: InputFolder) -> None:
+    """Refuse card numbers in a column, by the rule by which a file's are.
+
+    Args:
+        cards: what all rows tell.
+        looked: the columns that were looked at, in the order of ``cards``.
+        folder: whose rows they are.
 
     Raises:
-        CardNumbersFound: there are some.
+        CardNumbersFound: there are some. No digit is shown.
     """
-    batches = open_transactions(
-        file,
-        FileKind.CSV,
-        lambda _head: contract,
-        set_aside=True,
-        all_bad=True,
-        canonical=file.with_name("canonical.csv"),
-        forms=forms,
-        answers=answers,
-    )
-    try:
-        for _ in batches:
-            pass
-    except CardNumbersFound:
-        raise
-    except BadFile:
-        # what else may be wrong with a part of the rows was looked for in all of them
-        return
+    places = sorted(folder.names.index(looked[place]) for place in cards.found())
+    if places:
+        found = CardNumbersFound.of([masked(folder.names[place].strip()) for place in places], places)
+        found.remedy = (
+            "Remove the column from the files, or replace each number in them by a token, the same one for the same "
+            "card."
+        )
+        raise found
 
 
 def _write(sample: Any, file: Path) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
 import shutil
+import socket
 import sys
 import tempfile
 import warnings
@@ -19,13 +21,21 @@ from screening.settings import ROOT
 
 ROWS_OF_A_BATCH = 32_768
 """Rows that Spark hands to Python at once."""
-CONFIG: Mapping[str, str] = {
+READING: Mapping[str, str] = {
     # times that have a zone are written in it, and a file's are in UTC
     "spark.sql.session.timeZone": "UTC",
+    # City and city are two columns of a file
+    "spark.sql.caseSensitive": "true",
+    # the value of shop=007/ is 007, as a cell's would be, not 7
+    "spark.sql.sources.partitionColumnTypeInference.enabled": "false",
     "spark.sql.execution.arrow.maxRecordsPerBatch": str(ROWS_OF_A_BATCH),
     # a broken file is told of, not left out
     "spark.sql.files.ignoreCorruptFiles": "false",
     "spark.sql.files.ignoreMissingFiles": "false",
+}
+"""Settings that decide what is read: they hold in any session while a job runs."""
+CONFIG: Mapping[str, str] = {
+    **READING,
     "spark.log.level": "ERROR",
     "spark.ui.showConsoleProgress": "false",
 }
@@ -35,6 +45,11 @@ LOCAL: Mapping[str, str] = {
     "spark.driver.host": "127.0.0.1",
 }
 """What else holds where all executors are on this machine: nobody else may connect."""
+STANDALONE = "spark://"
+ADDRESS = re.compile(r"(\[[^]]+\]|[^:,]+):(\d{1,5})")
+KNOCK_SECONDS = 5.0
+"""Time in which one of the masters of a standalone cluster must take a connection: Spark itself would try for two
+minutes."""
 NO_SPARK = NotReady(
     "PySpark isn't installed.", remedy="Install it: .venv/bin/python -m pip install -r requirements/batch.txt"
 )
@@ -68,7 +83,7 @@ def session(master: str | None, conf: Mapping[str, str]) -> Iterator[Any]:
         conf: further settings of Spark.
 
     Raises:
-        NotReady: PySpark or Java is missing.
+        NotReady: PySpark or Java is missing, or there is no such master.
     """
     require_spark()
     with quiet():
@@ -84,6 +99,22 @@ def session(master: str | None, conf: Mapping[str, str]) -> Iterator[Any]:
 
 
 @contextmanager
+def reading(spark: Any) -> Iterator[None]:
+    """See that a session reads as :data:`READING` says, whoever opened it; afterwards it has its own settings again."""
+    before = {name: spark.conf.get(name, None) for name in READING}
+    for name, value in READING.items():
+        spark.conf.set(name, value)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                spark.conf.unset(name)
+            else:
+                spark.conf.set(name, value)
+
+
+@contextmanager
 def quiet() -> Iterator[None]:
     """Leave out a warning about pandas 3, which isn't used: rows go from Spark to NumPy as Arrow batches."""
     with warnings.catch_warnings():
@@ -92,7 +123,9 @@ def quiet() -> Iterator[None]:
 
 
 def _started(master: str | None, conf: Mapping[str, str]) -> Any:
+    from py4j.protocol import Py4JError
     from pyspark import SparkConf
+    from pyspark.errors import PySparkException
     from pyspark.sql import SparkSession
 
     known = SparkConf()
@@ -105,7 +138,64 @@ def _started(master: str | None, conf: Mapping[str, str]) -> Any:
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     for name, value in {**CONFIG, **(LOCAL if here else {}), **conf}.items():
         builder = builder.config(name, value)
-    return builder.getOrCreate()
+    require_master(url)
+    try:
+        return builder.getOrCreate()
+    except (Py4JError, PySparkException) as problem:
+        raise NotReady(
+            f"Spark can't be started with the master {url}: {said_by_java(problem)}",
+            remedy="Look at --master, at --conf, and at what Spark has written above.",
+        ) from problem
+
+
+def require_master(url: str) -> None:
+    """Check that a master of a standalone cluster can be reached; those of other kinds Spark looks for itself.
+
+    Raises:
+        NotReady: none can.
+    """
+    if not url.startswith(STANDALONE):
+        return
+    why: object = "it must be spark://HOST:PORT"
+    for host, port in ADDRESS.findall(url.removeprefix(STANDALONE)):
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), KNOCK_SECONDS).close()
+        except (OSError, OverflowError) as problem:
+            why = problem
+        else:
+            return
+    raise NotReady(
+        f"No master of Spark can be reached at {url}: {why}.",
+        remedy="See that the cluster runs, and that its address is right.",
+    )
+
+
+def said_by_java(problem: Exception) -> str:
+    """Return in one line what an error of Spark says: of a class of errors that Spark names, else the first line."""
+    told = getattr(problem, "java_exception", None)
+    text = str(problem) if told is None else f"{told.toString()}\n{problem}"
+    named = NAMED.findall(text)
+    # of causes that follow one another the last one says most
+    lines = (
+        named[-1:] or [line.strip() for line in text.splitlines() if line.strip()] or [type(problem).__name__]
+    )
+    return str(lines[0])[:MOST_SAID]
+
+
+NAMED = re.compile(
+    r"^.*?(?:(?:screening|pyspark)\.errors\.[\w.]+: |(?=\[[A-Z][A-Z_.]+\] ))(.+)$", re.MULTILINE
+)
+MOST_SAID = 400
+
+
+def java_of(spark: Any) -> Any:
+    """Return Java's packages as a session has them: PySpark has no other way to Hadoop's file systems."""
+    return spark.sparkContext._jvm  # noqa: SLF001
+
+
+def hadoop_of(spark: Any) -> Any:
+    """Return the settings of a session as Hadoop takes them, for its file systems."""
+    return spark._jsparkSession.sessionState().newHadoopConf()  # noqa: SLF001
 
 
 def send_code(spark: Any) -> None:

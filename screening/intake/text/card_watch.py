@@ -57,14 +57,14 @@ UNREAD = (CellKind.TEXT, CellKind.LENGTH, CellKind.DOMAIN)
 class CardWatch:
     """Watches the columns of one table."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, key: bytes | None = None) -> None:
         self._layout = layout
         whole = [source for source in layout.sources if source.part is None]
         known = {source.place for source in whole if source.kind not in UNREAD}
         self._numbers = [(source.column, source.place) for source in whole if source.kind is CellKind.NUMBER]
         others = [at for at in range(len(layout.header)) if at not in known and at != layout.label]
         # parts, too: what they make doesn't show their size
-        self.columns = CardColumns(layout.header, others)
+        self.columns = CardColumns(layout.header, others, key)
 
     def look(
         self, block: Block, stops: NDArray[np.int64], first_row: int, values: Matrix, *, damaged: bool
@@ -81,13 +81,17 @@ class CardWatch:
         Raises:
             CardNumbersFound: a column holds card numbers, as far as was read.
         """
+        self.widen(values, damaged=damaged)
+        if self.columns.watched:
+            take(self.columns, block, stops, self._layout, first_row)
+            self.columns.check(at_end=False)
+
+    def widen(self, values: Matrix, *, damaged: bool) -> None:
+        """Watch further columns, as :meth:`look` does before it looks."""
         if damaged:
             self.columns.watch(range(len(self._layout.header)))
         elif (values >= LEAST).any():
             self.columns.watch(at for index, at in self._numbers if (values[:, index] >= LEAST).any())
-        if self.columns.watched:
-            take(self.columns, block, stops, self._layout, first_row)
-            self.columns.check(at_end=False)
 
 
 def take(
@@ -102,8 +106,15 @@ def take(
         take_cells(columns, place, cells, first_row)
 
 
-def take_cells(columns: CardColumns, place: int, cells: Any, first_row: int) -> None:
-    """Take the cells of a column, an Arrow array, into account."""
+def take_cells(columns: CardColumns, place: int, cells: Any, first_row: int | None) -> None:
+    """Take the cells of a column, an Arrow array, into account.
+
+    Args:
+        columns: those of the table.
+        place: of the column.
+        cells: texts.
+        first_row: number of the row of the first cell, from 1; ``None`` where it isn't known.
+    """
     compute: Any = import_module("pyarrow.compute")
     sizes = compute.binary_length(cells)
     if (compute.max(sizes).as_py() or 0) < SHORTEST:
@@ -114,7 +125,11 @@ def take_cells(columns: CardColumns, place: int, cells: Any, first_row: int) -> 
     if not compute.any(long).as_py():
         return
     different = compute.unique(cells.filter(long)).to_pylist()
-    columns.add(place, _spread(different), lambda text: first_row + int(compute.index(cells, text).as_py()))
+
+    def row_of(text: str) -> int | None:
+        return None if first_row is None else first_row + int(compute.index(cells, text).as_py())
+
+    columns.add(place, _spread(different), row_of)
 
 
 def _spread(texts: list[str]) -> list[str]:

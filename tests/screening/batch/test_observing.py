@@ -10,17 +10,20 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from screening.batch.observing import Observe, PartEvidence, merged_all, put_together
-from screening.errors import BadFile
-from screening.intake import NOTHING_SAID, FileKind, Forms, look_over
+from screening.batch.observing import Observe, PartEvidence, merged_all, put_together, written
+from screening.batch.settling import check_cards
+from screening.cards.finding import passes_luhn
+from screening.errors import BadFile, CardNumbersFound
+from screening.intake import NOTHING_SAID, FileKind, Forms, look_over, open_transactions
 from screening.intake.text.parse import Layout
 from screening.intake.text.rows import layout_of
 from screening.transactions.schema import CellKind, Column, ColumnContract, Role
@@ -69,21 +72,25 @@ def tables(draw: st.DrawFn) -> Rows:
     return draw(st.lists(row, min_size=1, max_size=30))
 
 
-def batch_of(rows: Rows) -> Any:
-    columns = [pa.array([row[place] for row in rows], pa.string()) for place in range(len(NAMES))]
-    return pa.RecordBatch.from_arrays(columns, names=list(NAMES))
+def batch_of(rows: Rows, names: Sequence[str] = NAMES) -> Any:
+    columns = [pa.array([row[place] for row in rows], pa.string()) for place in range(len(names))]
+    return pa.RecordBatch.from_arrays(columns, names=list(names))
 
 
 def layout(forms: Forms | None) -> Layout:
     return layout_of(CONTRACT, NAMES, forms, watched=True)
 
 
-def of_parts(parts: Sequence[Rows], forms: Forms | None, *, reads: bool) -> PartEvidence:
+def of_parts(
+    parts: Sequence[Rows], forms: Forms | None, *, reads: bool, others: Sequence[str] = ()
+) -> PartEvidence:
     """Each part as a partition leaves it, and half of them put together before the driver gets them."""
-    look = Observe(layout(forms), surveys=True, reads=reads)
+    look = Observe(layout(forms), surveys=True, reads=reads, others=tuple(others), key=b"key")
+    names = (*NAMES, *others)
     rows = [
-        {"part": number, "evidence": pickle.dumps(look.look([batch_of(part)] if part else []))}
+        row
         for number, part in enumerate(parts)
+        for row in written(number, look.look([batch_of(part, names)] if part else [])).to_pylist()
     ]
     half = len(rows) // 2
     some = pa.Table.from_pylist(rows[:half]).to_batches() if half else []
@@ -123,6 +130,106 @@ def test_parts_of_a_folder_tell_what_a_file_tells(tmp_path: Path, rows: Rows, cu
     assert by_folder == by_file
     if isinstance(by_file, Forms):
         assert told_of(of_parts(parts, by_file, reads=True)) == told_of(of_parts([rows], by_file, reads=True))
+
+
+CELLS = (
+    "4111111111111111",
+    "4012 8888 8888 1881",
+    "5555-5555-5555-4444",
+    "4111111111111112",
+    "5500000000000005",
+    "paid by visa 378282246310005",
+    "order 5105105105105106",
+    "4.111111111111111E+15",
+    "1234567890123456",
+    "abc",
+    "",
+)
+"""Numbers that pass the check, numbers that don't, some that no network gives out, and none."""
+
+
+@given(
+    st.sampled_from(["note", "card number"]),
+    st.lists(st.tuples(*[st.sampled_from(CELLS)] * 2, st.booleans()), min_size=1, max_size=40),
+    st.lists(st.integers(0, 40), max_size=4),
+)
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_card_numbers_are_refused_as_in_one_file_wherever_it_is_cut(
+    tmp_path: Path, name: str, cells: list[tuple[str, str, bool]], cuts: list[int]
+) -> None:
+    rows = [
+        ("2026-11-27 12:30:00", who, f"{place}.25" if plain else note or "oops", "1.5", "EUR", note)
+        for place, (who, note, plain) in enumerate(cells)
+    ]
+    names = (*NAMES, name)
+    file = tmp_path / "all.csv"
+    out = io.StringIO(newline="")
+    csv.writer(out).writerows([names, *rows])
+    file.write_text(out.getvalue(), newline="")
+    forms = Forms(layout(None).readers or ())
+    edges = [0, *sorted(min(cut, len(rows)) for cut in cuts), len(rows)]
+    parts = [rows[begin:end] for begin, end in pairwise(edges)]
+
+    def of_file() -> tuple[str, ...]:
+        batches = open_transactions(
+            file,
+            FileKind.CSV,
+            lambda _head: CONTRACT,
+            canonical=tmp_path / "canonical.csv",
+            set_aside=True,
+            all_bad=True,
+            forms=forms,
+        )
+        try:
+            for _ in batches:
+                pass
+        except CardNumbersFound as found:
+            return found.columns
+        except BadFile:
+            # it isn't read to its end for its unreadable cells, which are no matter here
+            assume(False)
+        return ()
+
+    def of_folder() -> tuple[str, ...]:
+        seen = of_parts(parts, forms, reads=True, others=[name])
+        assert seen.cards is not None
+        folder: Any = SimpleNamespace(names=list(names))
+        try:
+            check_cards(seen.cards, names, folder)
+        except CardNumbersFound as found:
+            return found.columns
+        return ()
+
+    assert of_folder() == of_file()
+
+
+def test_no_card_number_travels_with_the_evidence() -> None:
+    number = "4012888888881881"
+    rows = [(number, number, f"EUR {number}", f"{number}.00", f"x {number}", "no", number)] * 3
+    look = Observe(layout(None), surveys=True, reads=True, others=("a", "card"), key=b"key")
+    evidence = look.look([batch_of(rows, (*NAMES, "a", "card"))])
+    assert number in repr(evidence.survey)
+    (row,) = written(0, evidence).to_pylist()
+    assert number.encode() not in row["evidence"]
+    again: PartEvidence = pickle.loads(row["evidence"])
+    assert number not in repr(again)
+    assert again.cards is not None
+    assert again.cards.found()
+
+
+def test_cards_that_end_before_other_numbers_begin_are_found_in_any_part() -> None:
+    """A file is refused where they are; so is a folder, though as a whole few of its numbers are cards'."""
+    cards = [str(number) for number in range(4000000000000000, 4000000000004000) if passes_luhn(str(number))]
+    others = [
+        str(number) for number in range(4000000000000000, 4000000000004000) if not passes_luhn(str(number))
+    ]
+    rows = [
+        ("2026-11-27 12:30:00", "C1", "1.25", "1.5", "EUR", each) for each in (*cards[:60], *others[:3000])
+    ]
+    parts = [rows[:60], *(rows[begin : begin + 200] for begin in range(60, len(rows), 200))]
+    seen = of_parts(parts, Forms(layout(None).readers or ()), reads=True, others=["note"])
+    assert seen.cards is not None
+    assert [seen.cards.name(place) for place in seen.cards.found()] == ["note"]
 
 
 def test_what_is_read_of_parts_is_what_is_read_of_the_whole() -> None:
