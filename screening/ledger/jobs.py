@@ -1,20 +1,22 @@
-"""Jobs over folders in the ledger: the decisions of one are entered together, or none of them, and once."""
+"""Jobs over folders in the ledger: the decisions of one are entered together, or none of them, and once. All of them
+can be taken out together.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, and_, false, or_, select
+from sqlalchemy import ColumnElement, and_, delete, false, func, or_, select
 from sqlalchemy.orm import Session
 
 from screening.errors import Conflict
 from screening.infra.database import Database
 from screening.infra.job_queue import now
-from screening.ledger.tables import BATCH, BatchJob, Parting
+from screening.ledger.tables import BATCH, BatchJob, Parting, Segment
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    import pyarrow as pa  # web processes do without it
 
     from screening.ledger.segments import Segments
 
@@ -29,6 +31,11 @@ class BatchJobs:
         """Return a job that was entered."""
         with self._tables.read() as session:
             return session.get(BatchJob, job)
+
+    def all(self) -> Sequence[BatchJob]:
+        """Return all jobs, the latest first."""
+        with self._tables.read() as session:
+            return session.scalars(select(BatchJob).order_by(BatchJob.entered.desc(), BatchJob.id)).all()
 
     def counting(self, fingerprint: str, owner: str | None, *, for_all: bool) -> frozenset[str]:
         """Return the ids of the jobs of one detector whose rows count for a user's files.
@@ -79,4 +86,126 @@ class BatchJobs:
             session.add(job)
             return True
 
-        return segments.add_together(f"{BATCH}-{name}", BATCH, tables, entering)
+        return segments.add_together(f"{BATCH}-{name}", BATCH, tables, entering, once=name)
+
+    def origins(self, job: BatchJob, segments: Segments) -> set[bytes]:
+        """Return the first 96 bits of the ids of a job's rows.
+
+        Raises:
+            DamagedLedger: a segment can't be read.
+        """
+        return {
+            origin
+            for holder in self._may_hold(job)
+            for origin in origins_of(segments, holder, job.id).to_pylist()
+        }
+
+    def remove(self, job: BatchJob, segments: Segments) -> int:
+        """Take the rows of a job out of the ledger, with later labels of theirs and the job itself, in one transaction;
+        return how many there were.
+
+        Segments that have rows of other jobs, too, are written again without them. The totals stay, as they do when a
+        screening is deleted; rows that are entered again aren't counted again.
+
+        Args:
+            job: which one.
+            segments: the ledger's.
+
+        Raises:
+            DamagedLedger: a segment can't be read. Nothing was changed.
+            BucketUnavailable: one couldn't be put into the bucket. Nothing was changed.
+        """
+        while True:
+            count = self._remove(job, segments)
+            if count is not None:
+                return count
+
+    def _remove(self, job: BatchJob, segments: Segments) -> int | None:
+        """Take a job out; ``None`` where its segments were put together with others meanwhile."""
+        import pyarrow.compute as pc
+
+        from screening.ledger.segments import drop_labels, dropped
+        from screening.ledger.totals import note_counted
+
+        holders = {each.name: origins_of(segments, each, job.id) for each in self._may_hold(job)}
+        holders = {name: origins for name, origins in holders.items() if len(origins)}
+        with self._tables.read() as session:
+            kept = {
+                each.name: each for each in session.scalars(select(Segment).where(Segment.name.in_(holders)))
+            }
+        if kept.keys() != holders.keys():
+            return None
+        count = 0
+
+        def left() -> Iterator[pa.Table]:
+            nonlocal count
+            for holder in kept.values():
+                table = whole(segments, holder)
+                others = table.filter(
+                    pc.fill_null(pc.not_equal(table.column("request"), job.id), fill_value=True)
+                )
+                count += len(table) - len(others)
+                if len(others):
+                    yield others
+
+        gone: Sequence[str] = []
+
+        def entering(session: Session, _sums: tuple[int, int]) -> bool:
+            nonlocal gone
+            mine = Segment.name.in_(holders)
+            if session.scalar(select(func.count()).select_from(Segment).where(mine)) != len(holders):
+                return False
+            gone = dropped(session, mine)
+            for origin in {each for origins in holders.values() for each in origins.to_pylist()}:
+                drop_labels(session, origin.hex())
+            # jobs of before were counted without a note
+            note_counted(session, job.id)
+            session.execute(delete(BatchJob).where(BatchJob.id == job.id))
+            return True
+
+        if not segments.add_together(f"{BATCH}-without", BATCH, left(), entering, once=None):
+            return None
+        # after the commit: until then the manifest may name these files
+        segments.remove(gone)
+        return count
+
+    def _may_hold(self, job: BatchJob) -> Sequence[Segment]:
+        """Return the segments that may have rows of a job: of one that were entered with others' it isn't known."""
+        with self._tables.read() as session:
+            return session.scalars(
+                select(Segment).where(
+                    Segment.kind == BATCH,
+                    Segment.decided_first <= job.entered,
+                    or_(Segment.owner.is_(None), Segment.owner == job.owner),
+                    or_(Segment.detector.is_(None), Segment.detector == job.detector),
+                )
+            ).all()
+
+
+def origins_of(segments: Segments, holder: Segment, job: str) -> Any:
+    """Return the origins of a job's rows in a segment, an Arrow array without duplicates.
+
+    Raises:
+        DamagedLedger: the segment can't be read.
+    """
+    import pyarrow.compute as pc
+
+    table = whole(segments, holder, ["origin", "request"])
+    return pc.unique(table.column("origin").filter(pc.equal(table.column("request"), job)))
+
+
+def whole(segments: Segments, holder: Segment, columns: list[str] | None = None) -> pa.Table:
+    """Return the rows of a segment; none where it was put together with others in this moment.
+
+    Raises:
+        DamagedLedger: it can't be read.
+    """
+    import pyarrow.parquet as pq
+
+    from screening.ledger.rows import SCHEMA
+
+    try:
+        with segments.reading([holder]):
+            return pq.read_table(segments.path(holder.name), columns=columns, partitioning=None)
+    except FileNotFoundError:
+        return SCHEMA.empty_table()

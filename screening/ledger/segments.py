@@ -37,6 +37,7 @@ from screening.ledger.identity import first_id, id_prefix
 from screening.ledger.moments import with_zone
 from screening.ledger.rows import aligned, schema_with
 from screening.ledger.tables import (
+    BatchJob,
     FileCounts,
     Label,
     Segment,
@@ -115,7 +116,13 @@ class Segments:
         return self.enter(name, [table], describe, Segment.name.startswith(f"{name}-"), entering)
 
     def add_together(
-        self, name: str, kind: str, tables: Iterable[pa.Table], entering: Callable[[Session, Sums], bool]
+        self,
+        name: str,
+        kind: str,
+        tables: Iterable[pa.Table],
+        entering: Callable[[Session, Sums], bool],
+        *,
+        once: str | None,
     ) -> bool:
         """Write rows as segments, one of each table, and enter all of them in one transaction, or none.
 
@@ -125,6 +132,7 @@ class Segments:
             tables: the rows; they may take their time.
             entering: called in the transaction with the numbers of rows and of flags; where it returns ``False`` or
                 raises, nothing is entered, and the files go.
+            once: the totals grow once for each of these names; ``None``: they don't, for the rows were counted before.
 
         Returns:
             whether they were entered.
@@ -160,9 +168,9 @@ class Segments:
                     )
                 entered = entering(session, sums)
                 if entered:
-                    totals.grow(
-                        session, sorted(parts, key=lambda each: (each.detector, each.source, each.up_to))
-                    )
+                    if once is not None:
+                        ordered = sorted(parts, key=lambda each: (each.detector, each.source, each.up_to))
+                        totals.grow(session, ordered, once)
                     session.execute(delete(SegmentDraft).where(mine, SegmentDraft.name.in_(names)))
                     session.add_all(found)
         finally:
@@ -306,6 +314,8 @@ class Segments:
             limit = first_id(int(min(oldest, before).timestamp() * 1000))
             session.execute(delete(Label).where(Label.id < limit))
             session.execute(delete(FileCounts).where(FileCounts.decided_at < before))
+            # its rows are older than it
+            session.execute(delete(BatchJob).where(BatchJob.entered < before))
             session.execute(delete(ShadowScores).where(ShadowScores.written < before))
         self.remove(names)
         return rows

@@ -98,14 +98,18 @@ def grow(session: Session, parts: Sequence[TotalPart], screening: str | None = N
     Args:
         session: of that transaction.
         parts: of the segment.
-        screening: whose rows they are, if they are a screening's.
+        screening: whose rows they are, if they are a screening's or a job's.
     """
-    if screening is not None:
-        noted = session.execute(NOTE, {"screening": screening})
-        if not (isinstance(noted, CursorResult) and noted.rowcount):
-            return
+    if screening is not None and not note_counted(session, screening):
+        return
     for part in parts:
         session.execute(GROW, asdict(part))
+
+
+def note_counted(session: Session, screening: str) -> bool:
+    """Note that the rows of a screening or job are in the totals; ``False`` where that is noted already."""
+    noted = session.execute(NOTE, {"screening": screening})
+    return isinstance(noted, CursorResult) and bool(noted.rowcount)
 
 
 def read(tables: Database) -> list[Totals]:

@@ -19,7 +19,7 @@ from screening.review.tables import MOST_TYPE
 
 NEEDED = (
     "origin", "number", "screening", "owner", "decided_at", "event_time", "detector", "probability", "threshold",
-    "flagged", "amount", "currency", *ENTITIES, "fraud_type", "label", "rules", "reasons",
+    "flagged", "amount", "currency", *ENTITIES, "fraud_type", "label", "rules", "reasons", "source", "request",
 )  # fmt: skip
 MOST_REASONS = 10
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, delete, func, select, update
+from sqlalchemy import ColumnElement, and_, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from screening.infra.database import Database
+from screening.ledger.identity import id_prefix
 from screening.review.counting import MOST_PARAMETERS, Values, joined, parts
 from screening.review.tables import Case, CaseEvent, CaseItem, CaseState, Skip
 
@@ -53,6 +54,14 @@ def recount_one(case: Case, items: Sequence[Values]) -> None:
 def forget_screening(database: Database, screening: str) -> None:
     """Take a screening's transactions out of the cases; cases without any go, with what was decided about them."""
     forget_items(database, CaseItem.screening == screening)
+
+
+def forget_origins(database: Database, origins: Collection[bytes]) -> None:
+    """Take a job's transactions out of the cases, by the first 96 bits of their ids."""
+    for origin in sorted(origins):
+        begin = id_prefix(origin)
+        # digits of ids are hexadecimal: a range is found by the index, where a pattern isn't
+        forget_items(database, and_(CaseItem.id >= begin, CaseItem.id < f"{begin}g"))
 
 
 def forget_deleted(database: Database, there: Collection[str]) -> None:

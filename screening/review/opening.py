@@ -20,8 +20,9 @@ from screening.infra.database import Database
 from screening.infra.job_queue import now
 from screening.ledger.fields import ENTITIES
 from screening.ledger.filters import DamagedLedger
+from screening.ledger.tables import BATCH
 from screening.review.counting import MOST_PARAMETERS, Values, joined, parts
-from screening.review.leaving import forget_screening
+from screening.review.leaving import forget_origins, forget_screening
 from screening.review.tables import MOST_VALUE, Case, CaseItem, CaseState, LookedAt
 
 if TYPE_CHECKING:
@@ -153,6 +154,10 @@ class Opener:
             with self._database.write() as session:
                 session.merge(LookedAt(name=segment.name, rows=done, done=True))
         self._forget_gone({row["screening"] for row in rows if row["screening"] is not None})
+        jobs = {(row["request"], row["origin"]) for row in rows if row["source"] == BATCH}
+        for job in {name for name, _ in jobs}:
+            if self._ledger.jobs.find(job) is None:
+                forget_origins(self._database, {origin for name, origin in jobs if name == job})
 
     def _forget_gone(self, screenings: Collection[str]) -> None:
         """Forget rows of screenings that were deleted while they were read."""

@@ -22,14 +22,19 @@ from screening.bucket.faults import BucketUnavailable
 from screening.bucket.folders import drop_folder, ids_in_bucket, is_kept, keep_folder
 from screening.bucket.storage import SCREENINGS, Storage
 from screening.bucket.unfinished import has_keys, take_back, unfinished
+from screening.errors import NotFound
 from screening.infra.disk_space import release_reserve
 from screening.ledger.history import forget
-from screening.review.leaving import forget_screening
+from screening.ledger.jobs import BatchJobs
+from screening.ledger.tables import BatchJob
+from screening.review.leaving import forget_origins, forget_screening
 from screening.uploads.instance_check import belong_together
 from screening.uploads.screenings import RECEIVING, Screenings
 from screening.uploads.upload_folder import UploadFolder
 
 if TYPE_CHECKING:
+    from screening.infra.database import Database
+    from screening.ledger.ledger import Ledger
     from screening.ledger.segments import Segments
 
 log = logging.getLogger("screening.worker.upkeep")
@@ -70,6 +75,40 @@ def delete_recorded(screenings: Screenings, segments: Segments, instance: Path, 
     forget_screening(screenings.database, screening_id)
 
 
+def remove_job(ledger: Ledger, database: Database, name: str) -> tuple[BatchJob, int]:
+    """Forget a job over a folder: its rows in the ledger, their labels and cases, what its detector remembers of it.
+
+    Its rows leave the ledger together. Who is killed before that leaves the job as it is but for cases and memory: it
+    can be removed again.
+
+    Args:
+        ledger: in which it is.
+        database: of the app.
+        name: of the job.
+
+    Returns:
+        what it was, and the number of rows that left.
+
+    Raises:
+        NotFound: there is none.
+        DamagedLedger, BucketUnavailable: its rows can't be taken out now.
+    """
+    job = ledger.jobs.find(name)
+    if job is None:
+        raise NotFound(
+            f"The ledger has no job {name}.", remedy="“flask --app app ledger jobs” lists those that it has."
+        )
+    origins = ledger.jobs.origins(job, ledger.segments)
+    forget(ledger.instance, name)
+    forget_origins(database, origins)
+    count = ledger.jobs.remove(job, ledger.segments)
+    # a case may have been opened meanwhile, and the same folder may be screened just now
+    forget_origins(database, origins)
+    if ledger.jobs.find(name) is None:
+        forget(ledger.instance, name)
+    return job, count
+
+
 def remove_files(instance: Path, screening_id: str) -> None:
     """Remove what lies on the disk, and in the bucket, of a screening whose row is gone."""
     folder = UploadFolder(instance, screening_id)
@@ -85,8 +124,8 @@ def remove_files(instance: Path, screening_id: str) -> None:
         )
 
 
-def clear_leftovers(screenings: Screenings, instance: Path) -> list[str]:
-    """Remove files that belong to no screening; gives the ids that they had.
+def clear_leftovers(screenings: Screenings, jobs: BatchJobs, instance: Path) -> list[str]:
+    """Remove files that belong to no screening, and no job over a folder; gives the ids that they had.
 
     With no screening at all in the history, or with a database of another instance, nothing is removed.
     """
@@ -96,7 +135,7 @@ def clear_leftovers(screenings: Screenings, instance: Path) -> list[str]:
     # before the rows are read: a row comes after its folder, never before
     found = set(ids_on_disk(instance)) | ids_stored(instance)
     known = screenings.ids() if found else set()
-    left = sorted(found - known)
+    left = sorted(found - known - {job.id for job in jobs.all()})
     if left and not known:
         log.error(
             "the database has no screening and %s has files of %d; they stay. Is DATABASE_URL the right one?",

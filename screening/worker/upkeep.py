@@ -140,7 +140,8 @@ class Upkeep:
                 deletion.remove_files(self._settings.instance, screening.id)
 
     def _clear(self) -> None:
-        for screening_id in deletion.clear_leftovers(self._screenings, self._settings.instance):
+        left = deletion.clear_leftovers(self._screenings, self._ledger.jobs, self._settings.instance)
+        for screening_id in left:
             log.warning("files of screening %s, which isn't in the history, were removed", screening_id)
             self._audit.record("leftover_removed", screening=screening_id)
         count = deletion.take_back_unfinished(self._screenings, self._settings.instance)

@@ -283,7 +283,9 @@ def test_what_is_deleted_goes_from_the_bucket_and_what_a_fault_left_is_found(
     assert analyst.post(f"/results/{second}/delete", f"/results/{second}").status_code == 303
     bucket_home.way.fault = None
     assert {name.partition("/")[0] for name in stored(services)} == {second, third}
-    assert deletion.clear_leftovers(services.screenings, services.settings.instance) == [second]
+    assert deletion.clear_leftovers(
+        services.screenings, services.ledger.jobs, services.settings.instance
+    ) == [second]
     assert {name.partition("/")[0] for name in stored(services)} == {third}
 
 

@@ -7,8 +7,10 @@ import sys
 import click
 from flask.cli import AppGroup
 
+from screening.infra.audit.log import AuditLog
+from screening.uploads import deletion
 from screening.uploads.history_policy import sharing
-from screening.web.cli.commands import plainly
+from screening.web.cli.commands import operator, plainly
 from screening.web.services import services
 from screening.web.views.formatting import plural
 
@@ -40,6 +42,30 @@ def compact() -> None:
     for some in mine.compaction.due(today=True):
         mine.compaction.put_together(some)
     click.echo(f"{before:,} {plural(before, 'segment')} before, {len(mine.segments.all()):,} now")
+
+
+@ledger.command("jobs")
+@plainly
+def jobs() -> None:
+    """List the jobs over folders whose decisions were entered, the latest first."""
+    for each in services().ledger.jobs.all():
+        click.echo(
+            f"{each.id}  {each.entered:%Y-%m-%d %H:%M} UTC  {each.owner}  {each.detector}  {each.rows:,} "
+            f"{plural(each.rows, 'row')}, {each.flagged:,} flagged  {each.folder}"
+        )
+
+
+@ledger.command("remove-job")
+@click.argument("job", metavar="ID")
+@plainly
+def remove_job(job: str) -> None:
+    """Take the decisions of a job over a folder out of the ledger, with labels and cases: all of them, or none."""
+    mine = services()
+    found, rows = deletion.remove_job(mine.ledger, mine.database, job)
+    AuditLog(mine.settings.instance).record(
+        "job_removed", user=operator(), job=job, owner=found.owner, folder=found.folder, rows=rows
+    )
+    click.echo(f"{rows:,} {plural(rows, 'decision')} of {found.folder} left the ledger.")
 
 
 @ledger.command("velocity")

@@ -16,13 +16,16 @@ import pytest
 from sqlalchemy import select
 
 from screening.errors import Conflict
+from screening.infra.job_queue import now
 from screening.ledger import segments as module
 from screening.ledger.filters import DamagedLedger, DecisionFilter
+from screening.ledger.identity import TransactionId, new_origin
+from screening.ledger.labels import LaterLabel
 from screening.ledger.ledger import Ledger
-from screening.ledger.tables import API, BATCH, FILE, BatchJob, SegmentDraft
+from screening.ledger.tables import API, BATCH, FILE, BatchJob, Label, SegmentDraft
 from screening.ledger.totals import read
 from screening.settings import ROOT
-from tests.screening.ledger.ledger_rows import table
+from tests.screening.ledger.ledger_rows import DECIDED, table
 
 pytestmark = pytest.mark.both_databases
 JOB = "c" * 32
@@ -53,16 +56,18 @@ def job(name: str, rows: int, **changes: Any) -> BatchJob:
     return BatchJob(**{"id": name, "folder": "in/", "rows": rows, "flagged": 0, **given, **changes})
 
 
-def parts(*rows: int) -> Iterator[pa.Table]:
+def parts(*rows: int, request: str = JOB) -> Iterator[pa.Table]:
     """Tables of so many rows each, none of them flagged."""
     for count in rows:
         nothing = np.zeros(count, np.float32)
-        yield table(count, screening=None, source=BATCH, request=JOB, probability=nothing)
+        origin = new_origin(int(DECIDED.timestamp() * 1000))
+        given = {"screening": None, "source": BATCH, "request": request, "probability": nothing}
+        yield table(count, origin=origin, **given)
 
 
 def counted(ledger: Ledger, **chosen: Any) -> int:
-    found = ledger.questions.ask("SELECT count(*) AS rows FROM chosen", DecisionFilter(**chosen)).rows
-    return int(found[0]["rows"]) if found else 0
+    rows = ledger.questions.ask("SELECT count(*) AS rows FROM chosen", DecisionFilter(**chosen)).rows
+    return int(rows[0]["rows"]) if rows else 0
 
 
 def test_a_job_enters_as_a_whole_and_once(ledger: Ledger) -> None:
@@ -72,9 +77,8 @@ def test_a_job_enters_as_a_whole_and_once(ledger: Ledger) -> None:
     kept = sorted((each.rows, each.kind, each.owner) for each in ledger.segments.all())
     assert kept == [(rows, BATCH, "ana") for rows in (1, 2, 3)]
     assert [(each.source, each.count) for each in read(ledger.tables)] == [(BATCH, 6)]
-    found = ledger.jobs.find(JOB)
-    assert found is not None
-    assert (found.rows, found.folder) == (6, "in/")
+    entered = found(ledger, JOB)
+    assert (entered.rows, entered.folder) == (6, "in/")
     assert len(list(ledger.segments.folder.iterdir())) == 3
     assert not drafts(ledger)
 
@@ -137,6 +141,61 @@ def test_jobs_count_for_their_owner_and_those_of_managers_for_all(ledger: Ledger
     assert counting("f" * 64, "ana", for_all=True) == {"1" * 32, "2" * 32}
     ledger.detach_owner("Ana")
     assert not counting("f" * 64, "ana", for_all=False), "somebody else has the name now"
+
+
+@pytest.mark.parametrize("compacted", [False, True])
+def test_a_job_is_taken_out_as_a_whole_with_its_labels_and_can_enter_again(
+    ledger: Ledger, *, compacted: bool
+) -> None:
+    other = "d" * 32
+    ledger.segments.add("a" * 32, FILE, table(4))
+    assert ledger.jobs.enter(job(JOB, 5), ledger.segments, parts(3, 2))
+    assert ledger.jobs.enter(job(other, 2), ledger.segments, parts(2, request=other))
+    if compacted:
+        (due,) = [each for each in ledger.compaction.due(today=True) if each[0].kind == BATCH]
+        assert ledger.compaction.put_together(due) is not None
+    first, second = (found(ledger, name) for name in (JOB, other))
+    mine, others = (ledger.jobs.origins(each, ledger.segments) for each in (first, second))
+    assert (len(mine), len(others)) == (2, 1)
+    ledger.labels.say([LaterLabel(TransactionId(each, 1), 1) for each in (*mine, *others)], "ana")
+
+    assert ledger.jobs.remove(first, ledger.segments) == 5
+    assert ledger.jobs.find(JOB) is None
+    assert [each.id for each in ledger.jobs.all()] == [other]
+    assert (counted(ledger), counted(ledger, source=BATCH)) == (6, 2)
+    with ledger.tables.read() as session:
+        assert list(session.scalars(select(Label.id))) == [str(TransactionId(each, 1)) for each in others]
+    assert not ledger.segments.verify()
+    assert not drafts(ledger)
+    assert len(list(ledger.segments.folder.iterdir())) == len(ledger.segments.all()) == 2
+
+    assert ledger.jobs.enter(job(JOB, 5), ledger.segments, parts(4, 1))
+    assert counted(ledger, source=BATCH) == 7
+    totals = {each.source: each.count for each in read(ledger.tables)}
+    assert totals == {FILE: 4, BATCH: 7}, "the totals only grow, and count a row once"
+
+
+def test_a_job_that_cannot_be_taken_out_stays_as_a_whole(ledger: Ledger) -> None:
+    assert ledger.jobs.enter(job(JOB, 5), ledger.segments, parts(3, 2))
+    damaged = ledger.segments.path(ledger.segments.all()[0].name)
+    damaged.write_bytes(b"not Parquet")
+    with pytest.raises(DamagedLedger):
+        ledger.jobs.remove(found(ledger, JOB), ledger.segments)
+    assert sum(each.rows for each in ledger.segments.all()) == 5
+    assert ledger.jobs.find(JOB) is not None
+    assert not drafts(ledger)
+
+
+def test_a_job_whose_rows_have_expired_may_enter_again(ledger: Ledger) -> None:
+    assert ledger.jobs.enter(job(JOB, 3), ledger.segments, parts(3))
+    assert ledger.segments.expire(now() + timedelta(days=1)) == 3
+    assert ledger.jobs.find(JOB) is None
+
+
+def found(ledger: Ledger, name: str) -> BatchJob:
+    kept = ledger.jobs.find(name)
+    assert kept is not None
+    return kept
 
 
 def drafts(ledger: Ledger) -> list[str]:

@@ -7,8 +7,10 @@ import os
 import shutil
 import sqlite3
 import time
+from datetime import timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
 from flask import Flask
 from sqlalchemy import text
@@ -17,7 +19,7 @@ from screening import server
 from screening.errors import NotReady
 from screening.infra.database import Database
 from screening.infra.job_queue import now
-from screening.ledger.tables import SegmentDraft
+from screening.ledger.tables import BATCH, SegmentDraft
 from screening.settings import Settings
 from screening.training.training_job import TrainingJob
 from screening.training.trainings import Trainings
@@ -27,6 +29,8 @@ from screening.web.app_factory import create_app
 from screening.web.services import Services
 from screening.worker.loop import Worker
 from tests.conftest import Person
+from tests.screening.ledger.ledger_rows import table
+from tests.screening.ledger.test_jobs import JOB, job
 
 OLD = time.time() - 3600
 
@@ -82,7 +86,7 @@ def test_another_instances_database_is_no_start(used: Settings, tmp_path: Path) 
 
 @pytest.mark.security(51)
 def test_no_left_over_is_cleared_by_a_database_that_was_put_there_while_the_server_ran(
-    used: Settings, tmp_path: Path
+    used: Settings, services: Services, tmp_path: Path
 ) -> None:
     strange = Database(f"sqlite:///{tmp_path / 'strange.sqlite3'}")
     strange.create_tables()
@@ -90,7 +94,7 @@ def test_no_left_over_is_cleared_by_a_database_that_was_put_there_while_the_serv
         session.add(instance_check.Instance(id="f" * 32))
     before = aged(used.instance)
     screenings = Screenings(strange)
-    assert deletion.clear_leftovers(screenings, used.instance) == []
+    assert deletion.clear_leftovers(screenings, services.ledger.jobs, used.instance) == []
     parts = used.instance / "trainings" / ("e" * 32)
     parts.mkdir(parents=True)
     os.utime(parts, (OLD, OLD))
@@ -113,6 +117,23 @@ def test_an_instance_of_an_earlier_version_gets_its_id_and_keeps_it(
     create_app(used)
     assert (used.instance / instance_check.FILE).read_text() == second
     assert (used.instance / instance_check.FILE).stat().st_mode & 0o777 == 0o600
+
+
+def test_what_a_detector_remembers_of_a_job_is_no_left_over(used: Settings, services: Services) -> None:
+    """It has no screening, and is cleared when the job has left the ledger."""
+    rows = table(1, screening=None, source=BATCH, request=JOB)
+    assert services.ledger.jobs.enter(job(JOB, 1), services.ledger.segments, [rows])
+    remembered = services.policy.context(services.detectors.get("payments"), None)
+    columns = len(services.detectors.get("payments").contract.columns)
+    for name in (JOB, "e" * 32):
+        remembered.remember(name, np.zeros((1, columns)), None)
+    aged(used.instance)
+    given = services.screenings, services.ledger.jobs, used.instance
+    assert deletion.clear_leftovers(*given) == ["e" * 32]
+    assert remembered.has(JOB)
+    services.ledger.segments.expire(now() + timedelta(days=1))
+    assert deletion.clear_leftovers(*given) == [JOB]
+    assert not remembered.has(JOB)
 
 
 @pytest.mark.security(52)

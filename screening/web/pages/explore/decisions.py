@@ -14,6 +14,7 @@ from screening.intake import header_of, read_records
 from screening.ledger import identity
 from screening.ledger.fields import entities_of
 from screening.ledger.filters import DecisionFilter
+from screening.ledger.tables import BATCH, BatchJob
 from screening.scoring.score import score
 from screening.uploads.replaying import transaction_of
 from screening.uploads.results import ScreeningOutcome
@@ -50,6 +51,7 @@ def show(transaction_id: str) -> Any:
     cells = {} if row["values"] is None else json.loads(row["values"])
     return _page(
         row,
+        job=mine.ledger.jobs.find(row["request"]) if row["source"] == BATCH else None,
         cells=cells,
         reasons=reason_bars(row["reasons"] or [], effects_of(row)),
         rules=row["rules"] or [],
@@ -105,6 +107,7 @@ def _page(
     last: int = 0,
     probability: float | None = None,
     problem: Any = None,
+    job: BatchJob | None = None,
 ) -> str:
     shown = None if row is None else LedgerRow.of(row)
     threshold = screening.threshold if screening is not None else shown.threshold if shown else 0.0
@@ -125,6 +128,7 @@ def _page(
         level=level_of(probability, threshold, flagged=flagged),
         pasts=pasts,
         problem=problem,
+        job=job,
     )
 
 
