@@ -37,9 +37,11 @@ ALERTS: Mapping[str, float] = MappingProxyType(
         "drift": 0.2,
         "ledger": 24.0,
         "bucket": 5.0,
+        "stream": 10_000.0,
     }
 )
-"""Rules that are watched, with the usual limits: times, seconds, share, hours, GB, minutes, PSI, hours, and minutes."""
+"""Rules that are watched, with the usual limits: times, seconds, share, hours, GB, minutes, PSI, hours, minutes, and
+messages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,8 +238,8 @@ def days_of(raw: str) -> tuple[int, ...]:
 def sources_of(raw: str) -> frozenset[str]:
     """Read sources of decisions, separated by commas. Raises ``ValueError`` for one that there isn't."""
     found = frozenset(part.strip().lower() for part in raw.split(","))
-    if not found <= {"api", "file"}:
-        raise ValueError("must name sources of api, file")
+    if not found <= {"api", "file", "stream"}:
+        raise ValueError("must name sources of api, file, stream")
     return found
 
 

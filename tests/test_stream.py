@@ -25,6 +25,8 @@ from sqlalchemy.exc import TimeoutError as NoConnection
 
 from screening.accounts.users_text import Account
 from screening.errors import BadArtefact, BadSetting, Conflict, NotReady
+from screening.ledger.filters import DecisionFilter
+from screening.ledger.tables import STREAM
 from screening.ledger.tail import Tail
 from screening.monitoring import stream_lag
 from screening.monitoring.stream_lag import PartitionProgress
@@ -195,7 +197,16 @@ def test_decisions_are_the_apis(
     answers = broker.read(options.decisions, len(rows))
     assert [without_id(each.value()) for each in answers] == [without_id(each.data) for each in asked]
     assert {each.key() for each in answers} == {b"one card"}
+    # before they are sealed and after
+    counted = [
+        f'fraud_transactions_total{{detector="{name}",source="{each}"}} 40.0' for each in ("api", "stream")
+    ]
+    assert not set(counted) - set(client.get("/metrics").get_data(as_text=True).splitlines())
     assert decided(services) == 2 * len(rows)
+    assert not set(counted) - set(client.get("/metrics").get_data(as_text=True).splitlines())
+    streamed = services.ledger.questions.ask("SELECT request FROM chosen", DecisionFilter(source=STREAM)).rows
+    assert {each["request"].rsplit("-", 2)[0] for each in streamed} == {options.topic}
+    assert len(streamed) == len(rows)
 
 
 @pytest.mark.both_databases

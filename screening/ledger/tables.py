@@ -26,7 +26,9 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from screening.infra.database import Database, Schema
 from screening.infra.job_queue import UtcDateTime
 
-FILE, API, BATCH = "file", "api", "batch"
+FILE, API, BATCH, STREAM = "file", "api", "batch", "stream"
+LIVE = API, STREAM
+"""Sources of decisions that somebody waits for. Their rows come by the tail, and have the values that were sent."""
 """Ways in which a transaction came in."""
 OWNER_LENGTH = 64
 WHOLE_NUMBER = BigInteger().with_variant(Integer(), "sqlite")
@@ -46,7 +48,7 @@ class Segment(LedgerBase):
     name: Mapped[str] = mapped_column(String(64), primary_key=True)
     """The file's name without its ending."""
     kind: Mapped[str] = mapped_column(String(8))
-    """``file``: the rows of one screening; ``api``: sealed rows of the API; ``batch``: rows of jobs over folders."""
+    """``file``: the rows of one screening; ``api``: sealed rows of the tail; ``batch``: rows of jobs over folders."""
     screening: Mapped[str | None] = mapped_column(String(32))
     origin: Mapped[str | None] = mapped_column(String(24))
     """The first 96 bits of the ids of its rows, in hexadecimal; ``None`` where they have several."""

@@ -1,8 +1,8 @@
 """Totals of the ledger: how many rows were decided, by detector and source, since it began.
 
 They only grow, whatever is deleted or expires, and a row counts once. Rows of files are counted in the transaction that
-enters their segment, rows of the API in the one that seals them. Until then the tail has them, and whoever asks reads
-both in one statement: counting costs a decision nothing.
+enters their segment, those of the API and of streams in the one that seals them. Until then the tail has them, and
+whoever asks reads both in one statement: counting costs a decision nothing.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sqlalchemy import CursorResult, LargeBinary, null, select, text, type_coerc
 from sqlalchemy.orm import Session
 
 from screening.infra.database import Database
-from screening.ledger.tables import API, TailRow, Total
+from screening.ledger.tables import TailRow, Total
 
 if TYPE_CHECKING:
     import pyarrow as pa  # web processes do without it
@@ -142,6 +142,7 @@ def read(tables: Database) -> list[Totals]:
 
 class _Same(msgspec.Struct):
     detector: str
+    source: str
 
 
 class _Columns(msgspec.Struct):
@@ -161,14 +162,14 @@ _decode = msgspec.json.Decoder(_Kept).decode
 
 def parts_of_tail(payloads: Sequence[bytes]) -> Iterator[TotalPart]:
     """Yield the totals of entries of the tail."""
-    found: dict[str, tuple[list[float], list[bool]]] = {}
+    found: dict[tuple[str, str], tuple[list[float], list[bool]]] = {}
     for payload in payloads:
         kept = _decode(payload)
-        probability, flagged = found.setdefault(kept.same.detector, ([], []))
+        probability, flagged = found.setdefault((kept.same.detector, kept.same.source), ([], []))
         probability += kept.columns.probability
         flagged += kept.columns.flagged
-    for detector, (probability, flagged) in found.items():
-        yield from _parts(detector, API, np.array(probability, np.float32), np.array(flagged, np.bool_))
+    for (detector, source), (probability, flagged) in found.items():
+        yield from _parts(detector, source, np.array(probability, np.float32), np.array(flagged, np.bool_))
 
 
 def _parts(

@@ -1,7 +1,8 @@
 """Compares what detectors decided lately with what they were trained on, now and then, in the worker.
 
-Scores are counted over all rows of the ledger. The values of the API's rows appear in the ledger, and some thousand of
-them are drawn; the values of files were counted when they were screened. Decisions never wait for any of it.
+Scores are counted over all rows of the ledger. The values of rows of the API and of streams appear in the
+ledger, and some thousand of them are drawn; the values of files were counted when they were screened. Decisions never
+wait for any of it.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from screening.infra.database import Database
 from screening.ledger import totals
 from screening.ledger.ledger import Ledger
 from screening.ledger.queries.observed import Observed
-from screening.ledger.tables import API
+from screening.ledger.tables import LIVE
 from screening.monitoring import findings
 from screening.monitoring.findings import ComparedColumn, DetectorFindings, DriftWindow
 from screening.scoring import bins, drift
@@ -210,7 +211,9 @@ def compare_window(
     if not known or not rows:
         return found
     values = values_of_files(detector, observed, bins.shape(known), start)
-    of_api, found.unreadable = values_of_api(detector, observed, start, rows.get(API, 0))
+    of_api, found.unreadable = values_of_live(
+        detector, observed, start, sum(rows.get(each, 0) for each in LIVE)
+    )
     values += of_api
     found.covered = sum(each.rows for each in values)
     found.looked_at = sum(each.counts.rows for each in values)
@@ -288,10 +291,10 @@ def values_of_files(detector: Detector, observed: Observed, shape: str, start: d
     return found
 
 
-def values_of_api(
+def values_of_live(
     detector: Detector, observed: Observed, start: datetime, rows: int
 ) -> tuple[list[_Values], int]:
-    """Return how the values of the API's transactions lay, of some that are drawn; and how many can't be read."""
+    """Return how values of the API and of streams lay, of some rows that are drawn; and how many can't be read."""
     if not rows:
         return [], 0
     drawn = observed.transactions(

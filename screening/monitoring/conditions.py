@@ -6,7 +6,7 @@ Limits are settings (``ALERTS``). Each rule needs enough to go by: a share of fi
 from __future__ import annotations
 
 import math
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -16,6 +16,7 @@ from screening.monitoring.activity import HOUR_SECONDS, Feed
 from screening.monitoring.alerts import Breach
 from screening.monitoring.findings import DetectorFindings
 from screening.monitoring.request_metrics import RESPONSES, SECONDS
+from screening.monitoring.tables import StreamPartition
 
 DAY = 24
 # With fewer rows in the last day, or in the week before, shares of flags differ by chance.
@@ -31,6 +32,8 @@ LEAST_REQUESTS, LEAST_ANSWERS = 100, 50
 QUANTILE = 0.99
 SCORING = "/detect_fraud"
 MOST_NAMED = 3
+GONE_SECONDS = 60.0
+"""After so long nobody reads a partition: a stream says every few seconds how far it is."""
 
 
 def flag_rate(feeds: Mapping[tuple[str, str], Feed], now: float, limit: float) -> Iterable[Breach]:
@@ -147,6 +150,27 @@ def bucket(why: str, minutes: float, limit: float) -> Iterable[Breach]:
             text=f"The bucket can't be used: {why}. Uploads are refused, decisions wait in the database until they "
             "can be sealed, and files that aren't on the disk can't be read. Nothing was lost.",
         )
+
+
+def stream(partitions: Iterable[StreamPartition], now: float, limit: float) -> Iterable[Breach]:
+    """Tell of topics that nobody reads, and of those of which more messages wait than the limit."""
+    topics: dict[tuple[str, str], list[StreamPartition]] = defaultdict(list)
+    for each in partitions:
+        topics[each.group, each.topic].append(each)
+    for (group, topic), held in topics.items():
+        gone = [each for each in held if now - each.seen > GONE_SECONDS]
+        waiting = sum(each.lag or 0 for each in held)
+        if gone:
+            minutes = (now - min(each.seen for each in gone)) / 60
+            waited = "a minute" if round(minutes) <= 1 else f"{minutes:,.0f} minutes"
+            which = "" if len(gone) == len(held) else f" {len(gone)} of {len(held)} partitions of"
+            text = f"Nobody has read{which} {topic} for {waited}; {waiting:,} messages waited by then."
+        elif waiting > limit:
+            text = f"{waiting:,} messages of {topic} wait for a decision."
+        else:
+            continue
+        subject = f"{topic}, {group}"
+        yield Breach(rule="stream", subject=subject, value=waiting, limit=limit, text=text)
 
 
 def drift(known: Iterable[DetectorFindings], limit: float) -> Iterable[Breach]:

@@ -15,7 +15,7 @@ from sqlalchemy import func, select
 from screening.bucket.storage import Storage
 from screening.infra.database import Database
 from screening.ledger import totals
-from screening.ledger.tables import API, BATCH, FILE, SegmentDraft
+from screening.ledger.tables import API, BATCH, FILE, STREAM, SegmentDraft
 from screening.ledger.totals import EDGES, Totals
 from screening.monitoring.findings import DetectorFindings
 from screening.monitoring.request_metrics import RequestMetrics
@@ -122,7 +122,9 @@ def decision_metrics(found: Sequence[Totals], detectors: Sequence[str]) -> Itera
     known = {(each.detector, each.source): each for each in found}
     names = sorted({*detectors, *(each.detector for each in found)})
     for name in names:
-        both = [known.get((name, source)) or Totals.none(name, source) for source in (API, FILE, BATCH)]
+        both = [
+            known.get((name, source)) or Totals.none(name, source) for source in (API, FILE, BATCH, STREAM)
+        ]
         for each in both:
             rows.add_metric([name, each.source], each.count)
             flagged.add_metric([name, each.source], each.flagged)

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
-from sqlalchemy import select, text
+from sqlalchemy import CursorResult, delete, select, text
 from sqlalchemy.orm import Session
 
 from screening.infra.database import Database
@@ -70,10 +70,23 @@ def write(database: Database, group: str, found: Sequence[PartitionProgress]) ->
             session.execute(NOTE if each.recent else COUNT, values)
 
 
+def standing(database: Database) -> Sequence[StreamPartition]:
+    """Return all partitions that were seen of late, in order of group, topic and number."""
+    with database.read() as session:
+        return rows_of(session)
+
+
+def forget(database: Database, group: str, topic: str) -> int:
+    """Forget how far a group is in a topic that it reads no more, and return in how many partitions."""
+    gone = delete(StreamPartition).where(StreamPartition.group == group, StreamPartition.topic == topic)
+    with database.write() as session:
+        found = session.execute(gone)
+        return found.rowcount if isinstance(found, CursorResult) else 0
+
+
 def positions(database: Database, group: str) -> dict[tuple[str, int], int]:
     """Return the offset that each partition of a group had reached when it was written last."""
-    with database.read() as session:
-        return {(row.topic, row.partition): row.position for row in rows_of(session) if row.group == group}
+    return {(row.topic, row.partition): row.position for row in standing(database) if row.group == group}
 
 
 def oldest(database: Database) -> float | None:
@@ -81,8 +94,7 @@ def oldest(database: Database) -> float | None:
 
     What it was answering then may be delivered to it again.
     """
-    with database.read() as session:
-        return min((row.seen for row in rows_of(session)), default=None)
+    return min((row.seen for row in standing(database)), default=None)
 
 
 def rows_of(session: Session) -> Sequence[StreamPartition]:
@@ -113,14 +125,13 @@ def metrics(database: Database) -> Sequence[Metric]:
         "fraud_stream_timestamp_seconds", "When a process of the stream wrote this last.", labels=labels
     )
     now = time.time()
-    with database.read() as session:
-        for row in rows_of(session):
-            place = [row.group, row.topic, str(row.partition)]
-            consumed.add_metric(place, row.consumed)
-            rejected.add_metric(place, row.rejected)
-            seen.add_metric(place, row.seen)
-            if row.lag is not None:
-                lag.add_metric(place, row.lag)
-            if row.last_message is not None:
-                silent.add_metric(place, max(now - row.last_message, 0.0))
+    for row in standing(database):
+        place = [row.group, row.topic, str(row.partition)]
+        consumed.add_metric(place, row.consumed)
+        rejected.add_metric(place, row.rejected)
+        seen.add_metric(place, row.seen)
+        if row.lag is not None:
+            lag.add_metric(place, row.lag)
+        if row.last_message is not None:
+            silent.add_metric(place, max(now - row.last_message, 0.0))
     return consumed, rejected, lag, silent, seen

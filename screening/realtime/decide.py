@@ -213,5 +213,5 @@ def by_page(group: Group, questions: Sequence[DecisionRequest]) -> list[Group]:
         question = questions[one[0]]
         caller = question.caller
         apart = question.repeatable is not None or question.alone
-        parts[one[0] if apart else (caller.owner, caller.key, caller.shared)].append(one)
+        parts[one[0] if apart else (caller.owner, caller.key, caller.source, caller.shared)].append(one)
     return list(parts.values())

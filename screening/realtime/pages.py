@@ -9,7 +9,6 @@ import msgspec
 import numpy as np
 
 from screening.ledger import identity
-from screening.ledger.tables import API
 from screening.ledger.tail import Entry
 from screening.ledger.velocity.entries import StaleRead, VelocityEntry
 from screening.ledger.velocity.live_past import LivePast
@@ -93,7 +92,7 @@ class Page:
                 if decision.fraud:
                     decision.action = "block" if stops else "review"
         kept.same |= {
-            "source": API,
+            "source": caller.source,
             "origin": origin.hex(),
             "key": caller.key,
             "owner": caller.owner,

@@ -9,6 +9,7 @@ from typing import Any
 from screening.detectors.detector import Detector
 from screening.detectors.vectorizer import History
 from screening.features.countries.addresses import AddressCountries
+from screening.ledger.tables import API
 from screening.ledger.tail import Repeatable
 from screening.ledger.velocity.live_past import LivePast
 from screening.realtime.entries import ReadTransactions
@@ -29,6 +30,8 @@ class Caller:
     """The id of the API key, where one was shown."""
     request: str | None = None
     """The number of the request."""
+    source: str = API
+    """Source of its transactions in the ledger."""
     shared: bool = False
     """Whether its transactions count as everybody's past, as a manager's do."""
 

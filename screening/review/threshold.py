@@ -31,7 +31,7 @@ BY_BIN = (
     "sum(probability::DOUBLE * (1 - probability::DOUBLE) * coalesce(amount, 0)::DOUBLE * coalesce(amount, 0)) "
     "AS spread, "
     "min(moment) AS first, max(moment) AS last, min(decided_at) AS decided_first, max(decided_at) AS decided_last, "
-    "count(*) FILTER (WHERE source <> 'api' AND event_time IS NOT NULL) AS dated_in_files "
+    "count(*) FILTER (WHERE source NOT IN ('api', 'stream') AND event_time IS NOT NULL) AS dated_in_files "
     "FROM chosen GROUP BY ALL"
 )
 

@@ -22,7 +22,7 @@ from screening.infra.disk_space import free_bytes
 from screening.infra.job_queue import LATER, Jobs
 from screening.ledger import totals
 from screening.ledger.ledger import Ledger
-from screening.monitoring import activity, conditions, findings
+from screening.monitoring import activity, conditions, findings, stream_lag
 from screening.monitoring.alerts import Alerts, Breach
 from screening.monitoring.comparison import DetectorComparison
 from screening.monitoring.request_metrics import counted_below
@@ -137,6 +137,7 @@ class AlertWatch:
             "errors": lambda: chain.from_iterable(each.errors(limit) for each in self._requests.values()),
             "ledger": lambda: self._damaged(limit),
             "bucket": lambda: self._unusable(now, limit),
+            "stream": lambda: conditions.stream(stream_lag.standing(self._database), now, limit),
         }
         return rules[rule]()
 

@@ -170,6 +170,7 @@ def test_limits_of_alerts_are_changed_and_rules_turned_off_by_name() -> None:
         "drift": 0.2,
         "ledger": 24,
         "bucket": 5,
+        "stream": 10_000,
     }
     assert found == {**usual, "latency": 0.5}
     for bad in ("latency", "latency=-1", "latency=nan", "flag_rate=0.5", "speed=1", "latency=1;disk=2"):

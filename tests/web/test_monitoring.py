@@ -12,13 +12,15 @@ from typing import Any
 import numpy as np
 import pytest
 from flask import Flask
+from sqlalchemy import text
 
 from screening.ledger.queries.day_counts import DayCounts
 from screening.ledger.tables import FileCounts
-from screening.monitoring import findings
+from screening.monitoring import findings, stream_lag
 from screening.monitoring.alerts import Alerts, Breach
 from screening.monitoring.comparison import DetectorComparison
 from screening.monitoring.findings import ComparedColumn, DetectorFindings, DriftWindow
+from screening.monitoring.stream_lag import PartitionProgress
 from screening.scoring.bins import SCORE_EDGES
 from screening.settings import Settings
 from screening.web.services import Services
@@ -196,6 +198,29 @@ def test_alerts_that_go_on_are_shown(manager: Person, services: Services, settin
     assert "drift" in text
     assert "V4 has <moved>." in text
     assert "No rule is broken." not in text
+
+
+def test_topics_that_are_read_are_shown_and_those_that_nobody_reads(
+    manager: Person, services: Services
+) -> None:
+    assert "Streams" not in seen(manager)
+    progress = [
+        PartitionProgress("payments", number, position=5, end=1505, consumed=20, rejected=2)
+        for number in range(2)
+    ]
+    stream_lag.write(services.database, "bank", progress)
+    assert "payments bank 3,000 40 4 – 2 partitions, read" in seen(manager)
+    with services.database.write() as session:
+        session.execute(text("UPDATE stream_partitions SET seen = seen - 90 WHERE number = 1"))
+    assert "nobody reads 1 of 2" in seen(manager)
+    asking = manager.client.application.test_cli_runner()
+    assert (
+        "--group bank --topic payments"
+        in asking.invoke(args=["stream", "forget", "--group", "bank", "--topic", "x"]).output
+    )
+    said = asking.invoke(args=["stream", "forget", "--group", "bank", "--topic", "payments"])
+    assert said.output == "2 partitions of payments forgotten\n"
+    assert "Streams" not in seen(manager)
 
 
 def test_coverage_is_said_where_silence_counts(

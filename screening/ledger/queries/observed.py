@@ -19,7 +19,7 @@ from screening.ledger.filters import DecisionFilter
 from screening.ledger.moments import with_zone, without_zone
 from screening.ledger.queries.day_counts import DayCounts
 from screening.ledger.queries.questions import Questions
-from screening.ledger.tables import API, FileCounts
+from screening.ledger.tables import FileCounts
 
 DELAY_SHARE = 0.9
 """Of the labels that came later, so many had come after the delay."""
@@ -70,7 +70,7 @@ class Observed:
     def transactions(
         self, detector: str, fingerprint: str, since: datetime, *, one_of: int, most: int
     ) -> list[str]:
-        """Return transactions of the API as they came, as JSON.
+        """Return transactions of the API and of streams as they came, as JSON: no others have their values here.
 
         Args:
             detector: whose decisions.
@@ -79,7 +79,7 @@ class Observed:
             one_of: of so many one is drawn, by its id: the same ones each time.
             most: at most so many.
         """
-        chosen = DecisionFilter(detector=detector, fingerprint=fingerprint, decided_from=since, source=API)
+        chosen = DecisionFilter(detector=detector, fingerprint=fingerprint, decided_from=since)
         drawn = "hash(origin, number) % $one_of = 0"
         query = (
             f'SELECT "values" AS given FROM chosen WHERE {drawn} AND "values" IS NOT NULL LIMIT {int(most)}'

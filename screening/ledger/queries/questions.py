@@ -33,7 +33,7 @@ from screening.ledger.queries.engine import Engine, Unreadable, listed
 from screening.ledger.rows import MICROSECONDS, SCHEMA, aligned, schema_with
 from screening.ledger.sealing import Sealing
 from screening.ledger.segments import Segments, has
-from screening.ledger.tables import Label, Parting, Segment
+from screening.ledger.tables import API, LIVE, Label, Parting, Segment
 
 Found = TypeVar("Found")
 # A question starts again when a segment that it was reading has been removed meanwhile.
@@ -365,7 +365,8 @@ class Questions:
         if chosen.origin is not None:
             query = query.where(or_(Segment.origin == chosen.origin.hex(), Segment.origin.is_(None)))
         if chosen.source is not None:
-            query = query.where(Segment.kind == chosen.source)
+            kind = API if chosen.source in LIVE else chosen.source
+            query = query.where(Segment.kind == kind)
         if chosen.decided_from is not None:
             query = query.where(Segment.decided_last >= chosen.decided_from)
         if chosen.start is not None:

@@ -18,6 +18,7 @@ from screening.detectors.vectorizer import History
 from screening.errors import BadTransaction, CellProblem, ScreeningError
 from screening.features.countries.addresses import AddressCountries
 from screening.infra.audit.log import API_KEY
+from screening.ledger.tables import API
 from screening.ledger.tail import Repeatable
 from screening.realtime.answers import MOST_TRANSACTIONS
 from screening.realtime.decide import decide
@@ -57,6 +58,8 @@ class ScoringRequest:
     request: str | None
     """The number of the request."""
     idempotency_key: str | None
+    source: str = API
+    """Source of its transactions in the ledger."""
 
 
 class Decider:
@@ -253,7 +256,9 @@ def question_of(
         single=single,
         detector=bound.detector,
         history=bound.history,
-        caller=Caller(owner=bound.owner, key=sent.key, request=sent.request, shared=bound.shared),
+        caller=Caller(
+            owner=bound.owner, key=sent.key, request=sent.request, source=sent.source, shared=bound.shared
+        ),
         notes=bound.notes,
         shadowed=bound.shadowed,
         countries=bound.countries,

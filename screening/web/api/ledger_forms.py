@@ -32,7 +32,7 @@ class Transaction(Struct):
     """A scored transaction, as the ledger has it."""
 
     id: Id
-    source: Annotated[Literal["api", "file", "batch"], Meta(description="how it came")]
+    source: Annotated[Literal["api", "file", "batch", "stream"], Meta(description="how it came")]
     screening: Annotated[Text, Meta(description="of a file's row: the id of the screening")]
     row: Annotated[int | None, Meta(description="of a file's row: its number, from 1")]
     owner: Annotated[Text, Meta(description="the account, in small letters")]

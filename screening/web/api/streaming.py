@@ -9,6 +9,7 @@ from screening.accounts.roles import allows
 from screening.accounts.users_text import Account
 from screening.errors import BadTransaction, NotReady, ScreeningError
 from screening.infra import log_context
+from screening.ledger.tables import STREAM
 from screening.streams.messages import MessageRequest
 from screening.web.api.deciding import Decider, ScoringRequest
 from screening.web.http import failures, problems
@@ -73,6 +74,7 @@ class StreamDesk:
                 key=None,
                 request=each.place.number,
                 idempotency_key=each.idempotency_key,
+                source=STREAM,
             )
             for each in asked
             if each.body is not None

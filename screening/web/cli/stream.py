@@ -11,9 +11,10 @@ import click
 from flask.cli import with_appcontext
 
 from screening.accounts.users_text import Account
-from screening.errors import BadSetting, NotReady
+from screening.errors import BadSetting, NotFound, NotReady
 from screening.infra.instance_secret import InstanceSecret
 from screening.infra.log_setup import begin_logging
+from screening.monitoring import stream_lag
 from screening.streams.messages import PURPOSE, MessageRequest
 from screening.streams.options import StreamOptions, require_kafka
 from screening.web.cli.commands import plainly
@@ -43,15 +44,37 @@ def command(desk_of: Callable[[Services, str, str | None], StreamDecider]) -> cl
         desk_of: returns what decides, of the app, the name of an account, and the detector of messages that name none.
     """
 
-    @click.command("stream")
+    @click.group("stream", invoke_without_command=True)
     @click.option("--until-end", is_flag=True, help="Stop once everything that was sent is answered.")
+    @click.pass_context
     @with_appcontext
     @plainly
-    def stream(*, until_end: bool) -> None:
+    def stream(context: click.Context, *, until_end: bool) -> None:
         """Decide on transactions of a Kafka topic, and answer in another, until told to stop (docs/streams.md)."""
-        run(desk_of, until_end=until_end)
+        if context.invoked_subcommand is None:
+            run(desk_of, until_end=until_end)
 
+    stream.add_command(forget)
     return stream
+
+
+@click.command("forget")
+@click.option("--group", required=True, help="The consumer group.")
+@click.option("--topic", required=True, help="The topic that it reads no more.")
+@with_appcontext
+@plainly
+def forget(group: str, topic: str) -> None:
+    """Forget a topic that is read no more: its metrics and its alert end."""
+    found = stream_lag.forget(services().database, group, topic)
+    if not found:
+        known = {
+            f"--group {each.group} --topic {each.topic}" for each in stream_lag.standing(services().database)
+        }
+        raise NotFound(
+            f"Nothing is known of the group {group} in the topic {topic}.",
+            remedy=f"These are known: {'; '.join(sorted(known)) or 'none'}.",
+        )
+    click.echo(f"{found} {plural(found, 'partition')} of {topic} forgotten")
 
 
 def run(desk_of: Callable[[Services, str, str | None], StreamDecider], *, until_end: bool) -> None:

@@ -18,7 +18,7 @@ from screening.intake import numbers
 from screening.ledger import money
 from screening.ledger.fields import ENTITIES
 from screening.ledger.filters import NO_CURRENCY, Basis, DecisionFilter, TrendInterval
-from screening.ledger.tables import API, BATCH, FILE
+from screening.ledger.tables import API, BATCH, FILE, STREAM
 from screening.transactions.encoding import plain_text
 from screening.web.http.operations import Parameter, TextKind, present
 from screening.web.http.sessions import may, user
@@ -190,9 +190,9 @@ COMMON: Mapping[str, Parameter] = {
     "fraud_type": Parameter(kind=TEXT, field="fraud_type", words="This type of fraud."),
     "country": Parameter(kind=TEXT, field="country", words="This country.", example="DE"),
     "source": Parameter(
-        kind=one_of({FILE: FILE, API: API, BATCH: BATCH}),
+        kind=one_of({FILE: FILE, API: API, BATCH: BATCH, STREAM: STREAM}),
         field="source",
-        words="How transactions came: in files, by the API, or by jobs over folders.",
+        words="How transactions came: in files, by the API, by jobs over folders, or by a topic of Kafka.",
     ),
     "basis": Parameter(
         kind=one_of({basis.value: basis for basis in Basis}),

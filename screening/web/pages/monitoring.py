@@ -1,4 +1,4 @@
-"""The page of monitoring: drift, precision and recall, requests, feeds, and the alerts that go on."""
+"""The page of monitoring: drift, precision and recall, requests, feeds, streams, and the alerts that go on."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 
 from flask import Blueprint, render_template, request
 
-from screening.monitoring import activity, findings
+from screening.monitoring import activity, findings, stream_lag
 from screening.monitoring.alerts import going_on
 from screening.setting_values import ALERTS
 from screening.web.http.sessions import require
@@ -45,6 +45,7 @@ def index() -> str:
         by=monitoring.BY,
         alerts=[monitoring.AlertView.of(alert) for alert in going_on(mine.database)],
         feeds=monitoring.feeds(activity.feeds(mine.database), now),
+        streams=monitoring.streams(stream_lag.standing(mine.database), now),
         routes=monitoring.routes(mine.requests.collect()),
         plots=monitoring_charts,
         coverage=sorted(mine.settings.label_coverage),

@@ -6,16 +6,17 @@ import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import groupby
 
 from prometheus_client.metrics_core import Metric
 
 from screening.monitoring import findings, quality
 from screening.monitoring.activity import HOUR_SECONDS, Feed
-from screening.monitoring.conditions import QUANTILE, quantile
+from screening.monitoring.conditions import GONE_SECONDS, QUANTILE, quantile
 from screening.monitoring.findings import ComparedColumn, DetectorFindings, DriftWindow
 from screening.monitoring.quality import QualityPeriod
 from screening.monitoring.request_metrics import RESPONSES, SECONDS
-from screening.monitoring.tables import Alert
+from screening.monitoring.tables import Alert, StreamPartition
 
 BY = ("day", "week")
 MOST_DAYS = 60
@@ -206,6 +207,45 @@ class FeedView:
     """The end of the last hour with rows that is known; they are counted by the hour."""
     in_this_hour: bool
     """Whether that hour isn't over."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamView:
+    """One topic that a group reads, over all of its partitions."""
+
+    topic: str
+    group: str
+    partitions: int
+    unread: int
+    """Partitions of which no process has said for a minute that it reads them."""
+    waiting: int | None
+    """Messages; ``None`` where nobody knows."""
+    consumed: int
+    rejected: int
+    last: datetime | None
+    """Time at which a message was answered last."""
+
+
+def streams(known: Sequence[StreamPartition], now: float) -> list[StreamView]:
+    """Return the topics that are read, or were of late."""
+    found = []
+    for (group, topic), rows in groupby(known, key=lambda each: (each.group, each.topic)):
+        held = list(rows)
+        lags = [each.lag for each in held if each.lag is not None]
+        last = max((each.last_message for each in held if each.last_message is not None), default=None)
+        found.append(
+            StreamView(
+                topic=topic,
+                group=group,
+                partitions=len(held),
+                unread=sum(now - each.seen > GONE_SECONDS for each in held),
+                waiting=sum(lags) if lags else None,
+                consumed=sum(each.consumed for each in held),
+                rejected=sum(each.rejected for each in held),
+                last=None if last is None else datetime.fromtimestamp(last, UTC),
+            )
+        )
+    return found
 
 
 def feeds(known: Mapping[tuple[str, str], Feed], now: float) -> list[FeedView]:

@@ -9,6 +9,7 @@ import pytest
 from screening.monitoring import conditions
 from screening.monitoring.activity import Feed
 from screening.monitoring.request_metrics import RequestMetrics
+from screening.monitoring.tables import StreamPartition
 
 NOW = 1_000_000 * 3600.0
 HOUR = 1_000_000
@@ -58,6 +59,21 @@ def test_room_and_waiting_jobs() -> None:
     assert [each.value for each in conditions.disk(5 * 10**8, "a", 1.0)] == [0.5]
     waiting = {"screenings": (3, NOW - 1000.0), "ledger": (1, NOW - 10.0)}
     assert [each.subject for each in conditions.backlog(waiting, NOW, 15.0)] == ["screenings"]
+
+
+def test_a_topic_that_nobody_reads_or_that_falls_behind() -> None:
+    def partition(number: int, seen: float, lag: int | None) -> StreamPartition:
+        return StreamPartition(group="bank", topic="payments", partition=number, seen=seen, lag=lag)
+
+    read = [partition(0, NOW - 5, 600), partition(1, NOW - 5, 400), partition(2, NOW - 5, None)]
+    assert not list(conditions.stream(read, NOW, 1000.0))
+    (behind,) = conditions.stream(read, NOW, 999.0)
+    assert (behind.subject, behind.value) == ("payments, bank", 1000)
+    assert behind.text == "1,000 messages of payments wait for a decision."
+    (some,) = conditions.stream([*read, partition(3, NOW - 600, 7)], NOW, 1e9)
+    assert "1 of 4 partitions of payments for 10 minutes; 1,007 messages" in some.text
+    (gone,) = conditions.stream([partition(0, NOW - 600, 7)], NOW, 1e9)
+    assert gone.text == "Nobody has read payments for 10 minutes; 7 messages waited by then."
 
 
 def test_only_the_last_minutes_of_requests_count() -> None:

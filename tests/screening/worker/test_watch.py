@@ -12,8 +12,9 @@ from sqlalchemy import delete
 
 from screening.infra.job_queue import Jobs, now
 from screening.ledger.ledger import Ledger
-from screening.monitoring import activity
+from screening.monitoring import activity, stream_lag
 from screening.monitoring.comparison import DetectorComparison
+from screening.monitoring.stream_lag import PartitionProgress
 from screening.monitoring.tables import Hour
 from screening.setting_values import ALERTS
 from screening.settings import Settings
@@ -40,6 +41,16 @@ def going_on(made: AlertWatch) -> list[tuple[str, str]]:
 def test_a_new_instance_has_no_alert(settings: Settings, services: Services) -> None:
     assert set(settings.alerts) == set(ALERTS)
     assert going_on(watch(replace(settings, alerts={**ALERTS, "disk": 1e-6}), services)) == []
+
+
+def test_a_stream_that_falls_behind_is_an_alert_until_it_is_forgotten(
+    settings: Settings, services: Services
+) -> None:
+    made = watch(replace(settings, alerts={"stream": 10}), services)
+    stream_lag.write(services.database, "bank", [PartitionProgress("payments", 0, position=5, end=20)])
+    assert going_on(made) == [("stream", "payments, bank")]
+    assert stream_lag.forget(services.database, "bank", "payments") == 1
+    assert list(stream_lag.standing(services.database)) == []
 
 
 def test_a_full_disk_and_a_file_that_waits_are_alerts(settings: Settings, services: Services) -> None:
