@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -38,6 +39,7 @@ from screening.web.api.streaming import StreamDesk
 from screening.web.services import Services
 from tests.kafka_broker import Broker, broker
 from tests.served import PASSWORD
+from tests.tls_proxy import TestAuthority, encrypted
 
 pytest.importorskip("confluent_kafka", reason="Kafka's client isn't installed: make stream")
 
@@ -45,6 +47,7 @@ from confluent_kafka import Consumer
 
 from screening.streams.client import committed
 from screening.streams.inlet import Inlet
+from screening.streams.rejections import RejectedMessages, SentAgain
 from screening.streams.stream import Stream, StreamServices, is_final
 
 __all__ = ["broker"]  # a fixture
@@ -296,6 +299,49 @@ def test_what_cant_be_decided_is_rejected_in_the_apis_words_and_stops_nothing(
     assert 0 <= totals["idle_seconds"] < 2 * SECONDS
 
 
+def test_what_was_rejected_is_told_by_reason_and_sent_again_once_the_cause_is_fixed(
+    app: Flask,
+    settings: Settings,
+    services: Services,
+    broker: Broker,
+    options: StreamOptions,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one, two = cards(2)
+    wrong = json.dumps({**one, "V1": CARD_NUMBER}).encode()
+    named = json.dumps({"detector": "later", "transaction": two}).encode()
+    # by their places, as messages without keys are known
+    broker.send(options.topic, [(None, wrong), (None, named), (None, json.dumps(one).encode())])
+    assert until_end(services, options).rejected == 2
+    told = RejectedMessages(options)
+    try:
+        reasons = told.reasons()
+        assert {(each.status, each.count) for each in reasons} == {(422, 1), (404, 1)}
+        assert CARD_NUMBER not in repr(reasons)
+        said = (
+            app.test_cli_runner().invoke(args=["stream", "rejected"], env=environ(settings, options)).output
+        )
+        assert re.search(r"^ +1  404  There is no detector 'later'.*\(as /payments", said, re.MULTILINE), said
+        assert said.endswith("2  messages in all\n")
+        # now there is a detector of that name
+        known_to = services.detectors.known_to
+        monkeypatch.setattr(
+            services.detectors, "known_to", lambda name, *args, **more: known_to("card", *args, **more)
+        )
+        assert told.send_again() == SentAgain(sent=2)
+        done = until_end(services, options)
+        assert (done.consumed, done.rejected) == (2, 1)
+        # what is still wrong is there again, and what was decided isn't
+        assert [each.status for each in told.reasons()] == [422]
+        # who sends the same again, as after a crash before the position was noted, has it counted once
+        monkeypatch.setattr(RejectedMessages, "_commit", lambda *_: None)
+        assert told.send_again() == told.send_again() == SentAgain(sent=1)
+    finally:
+        told.close()
+    until_end(services, options)
+    assert decided(services) == 2
+
+
 def test_brokers_that_go_and_come_back_lose_nothing(
     services: Services, broker: Broker, options: StreamOptions
 ) -> None:
@@ -526,6 +572,32 @@ def test_a_start_says_what_the_brokers_lack(
     with pytest.raises(NotReady) as caught:
         stream_of(services, replace(options, more={"sasl.password": "s3cret", "debug": "s3cret"}))
     assert "s3cret" not in str(caught.value)
+
+
+def test_the_way_to_the_brokers_is_encrypted_and_wrong_certificates_are_told(
+    services: Services, broker: Broker, options: StreamOptions, tmp_path: Path
+) -> None:
+    bank, other = TestAuthority(tmp_path, "bank"), TestAuthority(tmp_path, "other")
+    broker.send(options.topic, sent(cards(2)))
+    mine = bank.issue("mine")
+    with encrypted(broker.address, bank.issue("broker"), clients=bank.certificate) as address:
+        closed = replace(
+            options,
+            brokers=address,
+            security="ssl",
+            ca_file=bank.certificate,
+            certificate=mine,
+            certificate_key=mine,
+        )
+        assert until_end(services, closed).consumed == 2
+        for wrong, words in (
+            (replace(closed, ca_file=other.certificate), "STREAM_CA_FILE"),
+            (replace(closed, certificate=None, certificate_key=None), "STREAM_CERTIFICATE"),
+        ):
+            with pytest.raises(BadSetting, match="No encrypted connection") as caught:
+                stream_of(services, wrong)
+            assert words in str(caught.value)
+    assert len(broker.read(options.decisions, 2)) == 2
 
 
 @pytest.mark.parametrize(

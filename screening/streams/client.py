@@ -96,7 +96,7 @@ def require_topics(consumer: Consumer, options: StreamOptions, errors: ErrorLog)
     for name, topic in options.topics().items():
         while (found := _asked(consumer, topic)) is None:
             consumer.poll(0)  # the reasons come with it
-            if errors.last is not None and errors.last.code() in NO_TRUST + NO_ENTRY:
+            if errors.last is not None and (is_of_trust(errors.last) or errors.last.code() in NO_ENTRY):
                 raise refusal(errors.last, options)
             if time.monotonic() >= deadline:
                 why = "nothing" if errors.last is None else errors.last.str()
@@ -120,6 +120,11 @@ def _asked(consumer: Consumer, topic: str) -> Any:
         return None
 
 
+def is_of_trust(error: Any) -> bool:
+    """Return whether certificates are what is wrong; that brokers want ours comes as a closed connection."""
+    return error.code() in NO_TRUST or "SSL alert" in error.str()
+
+
 def refusal(error: Any, options: StreamOptions, name: str = "", topic: str = "") -> ScreeningError:
     """Return what an operator is told of an error that doesn't pass by itself.
 
@@ -130,7 +135,7 @@ def refusal(error: Any, options: StreamOptions, name: str = "", topic: str = "")
         topic: that topic.
     """
     said = f"Kafka says: {error.str().rstrip('.')}."
-    if error.code() in NO_TRUST:
+    if is_of_trust(error):
         return BadSetting(
             f"No encrypted connection to the brokers. {said}",
             where="STREAM_CA_FILE, STREAM_CERTIFICATE, STREAM_CERTIFICATE_KEY",

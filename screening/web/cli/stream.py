@@ -55,7 +55,38 @@ def command(desk_of: Callable[[Services, str, str | None], StreamDecider]) -> cl
             run(desk_of, until_end=until_end)
 
     stream.add_command(forget)
+    stream.add_command(rejected)
     return stream
+
+
+@click.command("rejected")
+@click.option("--again", is_flag=True, help="Send them to their topic again, each under its key.")
+@plainly
+def rejected(*, again: bool) -> None:
+    """Say why messages were rejected since that was run with --again last, by reason."""
+    require_kafka()
+    from screening.streams.rejections import RejectedMessages
+
+    found = RejectedMessages(StreamOptions.from_environ())
+    try:
+        if not again:
+            reasons = found.reasons()
+            for each in reasons:
+                click.echo(f"{each.count:>9,}  {each.status}  {each.what}  (as {each.last.path})")
+            total = sum(each.count for each in reasons)
+            click.echo(f"{total:>9,}  {plural(total, 'message')} in all")
+            return
+        done = found.send_again()
+    finally:
+        found.close()
+    click.echo(f"{done.sent:,} {plural(done.sent, 'message')} sent again")
+    if done.decided:
+        click.echo(f"{done.decided:,} weren't: they were decided on, and only their answers were too large")
+    if done.gone:
+        raise NotFound(
+            f"{done.gone:,} {plural(done.gone, 'message')} can't be sent again: the topic has them no more.",
+            remedy="Have their senders send them again.",
+        )
 
 
 @click.command("forget")

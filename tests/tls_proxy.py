@@ -1,0 +1,119 @@
+"""Encrypts the way to the tests' Kafka broker, which speaks no TLS itself."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import ssl
+import struct
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+HOST = "127.0.0.1"
+
+
+class TestAuthority:
+    """Signs certificates, by the program openssl; skips where there is none.
+
+    Args:
+        folder: where files are written.
+        name: its own.
+    """
+
+    __test__ = False
+
+    def __init__(self, folder: Path, name: str) -> None:
+        if shutil.which("openssl") is None:
+            pytest.skip(
+                "openssl isn't installed, which makes the tests' certificates: apt-get install openssl"
+            )
+        self._folder = folder
+        self.certificate = self._made(name)
+
+    def issue(self, name: str) -> Path:
+        """Return a file with a certificate for this machine and its key."""
+        return self._made(name, "-CA", str(self.certificate), "-CAkey", str(self.certificate))
+
+    def _made(self, name: str, *more: str) -> Path:
+        path, key = self._folder / f"{name}.pem", self._folder / f"{name}.key"
+        kind = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1")
+        names = ("-subj", f"/CN={name}", "-addext", f"subjectAltName=IP:{HOST}")
+        subprocess.run(
+            ["openssl", "req", "-x509", *kind, *names, *more, "-keyout", key, "-out", path],
+            check=True,
+            capture_output=True,
+        )
+        path.write_bytes(path.read_bytes() + key.read_bytes())
+        return path
+
+
+@contextmanager
+def encrypted(address: str, certificate: Path, clients: Path | None = None) -> Iterator[str]:
+    """Give the address of a port that decrypts what it gets and hands it to a broker.
+
+    What the broker says of its own address is changed to that of this port: host and port follow each other in every
+    answer that has them.
+
+    Args:
+        address: of the broker, an IPv4 address of this machine.
+        certificate: file with the port's certificate and its key.
+        clients: the authority that clients' certificates must be signed by; ``None``: they need none.
+    """
+    behind = int(address.rpartition(":")[2])
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    if clients is not None:
+        context.load_verify_locations(clients)
+        context.verify_mode = ssl.CERT_REQUIRED
+    with socket.create_server((HOST, 0)) as listening:
+        port = listening.getsockname()[1]
+        told, instead = (HOST.encode() + struct.pack(">i", each) for each in (behind, port))
+
+        def serve(raw: socket.socket) -> None:
+            with (
+                suppress(OSError),
+                context.wrap_socket(raw, server_side=True) as client,
+                socket.create_connection((HOST, behind)) as broker,
+            ):
+                back = threading.Thread(target=copy, args=(broker, client, told, instead), daemon=True)
+                back.start()
+                copy(client, broker, b"", b"")
+                back.join()
+
+        def accept() -> None:
+            with suppress(OSError):  # it was closed
+                while True:
+                    raw, _ = listening.accept()
+                    threading.Thread(target=serve, args=(raw,), daemon=True).start()
+
+        threading.Thread(target=accept, daemon=True).start()
+        yield f"{HOST}:{port}"
+        listening.shutdown(socket.SHUT_RDWR)
+
+
+def copy(source: socket.socket, target: socket.socket, told: bytes, instead: bytes) -> None:
+    """Copy what comes until either side closes; ``told`` is replaced, frame by frame, where there is any."""
+    with suppress(OSError):
+        while True:
+            head = received(source, 4)
+            frame = received(source, struct.unpack(">i", head)[0])
+            target.sendall(head + (frame.replace(told, instead) if told else frame))
+    for each in (source, target):
+        with suppress(OSError):
+            each.shutdown(socket.SHUT_RDWR)
+
+
+def received(source: socket.socket, count: int) -> bytes:
+    """Return so many bytes. Raises ``OSError`` if they don't come."""
+    found = b""
+    while len(found) < count:
+        part = source.recv(count - len(found))
+        if not part:
+            raise ConnectionError
+        found += part
+    return found
