@@ -2,8 +2,9 @@
 
 ``python -m benchmarks.capacity`` prints the tables of docs/capacity.md. ``--measure`` first takes the figures of files
 again, through a real server (three minutes), and keeps them in ``benchmarks/results/capacity.json``; those of the API
-are the quiet ones of ``python -m benchmarks.realtime``. The simulation sends a busy minute of each plan through as many
-processes as the plan has, and a day of it through the ledger.
+are the quiet ones of ``python -m benchmarks.realtime``, those of Kafka of ``python -m benchmarks.stream``. The
+simulation sends a busy minute of each plan through as many processes as the plan has, and a day of it through the
+ledger.
 """
 
 from __future__ import annotations
@@ -50,7 +51,8 @@ class Way:
     kept: float
     """Bytes in the ledger, once its day is over."""
     moved: float
-    """Bytes on the network, there and back; of the API the body (543 and 143), and some 750 of heads and answer."""
+    """Bytes on the network, there and back: the body (543 and 143) and, of the API, some 750 of heads and answer; of
+    Kafka some 350 of keys, headers and answer (of 188 on average), before compression."""
     source: str
 
 
@@ -190,6 +192,14 @@ def ways(measured: Mapping[str, Mapping[str, float]]) -> list[Way]:
             measured["payments"]["kept"],
             900,
             "benchmarks.realtime, quiet",
+        ),
+        Way("Kafka, card, one a message", 156, 21, 900, "benchmarks.stream, busy"),
+        Way(
+            "Kafka, payments, one a message",
+            354,
+            measured["payments"]["kept"],
+            500,
+            "benchmarks.stream, busy",
         ),
         Way("API, card, 10,000 a request", 8.4 + 17, 21, 700, "benchmarks.long_list, and sealing"),
         file("card", "card file"),
