@@ -46,6 +46,8 @@ class Way:
         self.fault: str | None = None
         self.seen = 0
         """Connections since the start."""
+        self.asked = 0
+        """Requests whose head came in one piece, as they do here."""
         self.up = self.down = 0
         """Bytes to the server, and from it."""
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -87,6 +89,7 @@ class Way:
                         if self.fault is not None:
                             break
                         self.up += len(data)
+                        self.asked += data.count(b" HTTP/1.1\r\n")
                         server.sendall(data)
                 except OSError:
                     pass

@@ -223,6 +223,18 @@ class Bucket:
         with self._telling(f"list {prefix}"):
             return {each["path"]: each["size"] for some in obstore.list(self._store, prefix) for each in some}
 
+    def folders(self, prefix: str) -> set[str]:
+        """Return the names below ``prefix/`` that have objects below them: a request for each thousand.
+
+        Raises:
+            BucketUnavailable: they can't be listed.
+        """
+        import obstore
+
+        with self._telling(f"list {prefix}"):
+            found = obstore.list_with_delimiter(self._store, prefix)["common_prefixes"]
+        return {each.rstrip("/").rpartition("/")[2] for each in found}
+
     def delete(self, keys: Iterable[str]) -> None:
         """Delete objects; one that isn't there is as good.
 

@@ -188,7 +188,7 @@ def ids_in_bucket(storage: Storage) -> set[str]:
     Raises:
         BucketUnavailable: they can't be listed.
     """
-    return {path.parent.name for path in storage.sizes(SCREENINGS)}
+    return storage.bucket.folders(SCREENINGS) if storage.remote else set()
 
 
 def list_of(storage: Storage, folder: Path) -> List:

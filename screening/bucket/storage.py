@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,6 +27,10 @@ YOUNG_SECONDS = 600.0
 COARSE_SECONDS = 60.0
 # A file that is being got takes no longer.
 LEFT_SECONDS = 2 * 3600.0
+MOST_ALONE = 100
+"""Screenings that leave the disk with a list of their own; more at a time are compared with one of all."""
+# In nanoseconds: file systems count in steps of up to two seconds.
+RECENT = 2_000_000_000
 LEDGER, SCREENINGS = "ledger", "screenings"
 KEPT = "kept.json"
 """In the folder of a screening: its files that the bucket has. It stays when they leave the disk."""
@@ -40,7 +44,8 @@ class StoredUnit:
 
     used: float
     """Time of the last use, in seconds since 1970."""
-    paths: Sequence[Path]
+    place: Path
+    """A segment, or the folder of a screening."""
     size: int
 
 
@@ -56,6 +61,8 @@ class Storage:
     def __init__(self, instance: Path, url: str | None = None, most: int = MOST_BYTES) -> None:
         self.instance, self.url, self.most = instance, url, most
         self._fetched = 0
+        self._seen: dict[str, tuple[int, int | None]] = {}
+        """Of folders of screenings: when they changed last (ns), and bytes on the disk that the bucket has, too."""
 
     @staticmethod
     def of(settings: Settings) -> Storage:
@@ -161,14 +168,44 @@ class Storage:
 
     def cached(self) -> list[StoredUnit]:
         """Return what is on the disk and may be in the bucket, too; what nobody used for longest comes first."""
-        found = [_unit([path], path) for path in (self.instance / LEDGER).glob("*.parquet")]
-        for note in (self.instance / SCREENINGS).glob(f"*/{KEPT}"):
-            with suppress(FileNotFoundError):  # deleted in this moment
-                paths = [path for path in note.parent.iterdir() if path != note]
-                # what was written since isn't in the bucket, and what it belongs to stays with it
-                if not is_later(paths, note.stat().st_mtime_ns):
-                    found.append(_unit(paths, note))
-        return sorted((each for each in found if each.size), key=lambda each: each.used)
+        found = []
+        for entry in entries_of(self.instance / LEDGER):
+            if entry.name.endswith(".parquet"):
+                with suppress(FileNotFoundError):  # deleted in this moment
+                    status = entry.stat()
+                    found.append(StoredUnit(status.st_atime, Path(entry.path), status.st_size))
+        there = set()
+        for entry in entries_of(self.instance / SCREENINGS):
+            there.add(entry.name)
+            with suppress(FileNotFoundError, NotADirectoryError):  # deleted in this moment, or it has no list
+                size = self._copied(entry.path, entry.stat().st_mtime_ns)
+                if size:
+                    used = os.stat(f"{entry.path}/{KEPT}").st_atime  # noqa: PTH116 -- of thousands
+                    found.append(StoredUnit(used, Path(entry.path), size))
+        for name in self._seen.keys() - there:
+            self._seen.pop(name, None)
+        return sorted(found, key=lambda each: each.used)
+
+    def has_all_of(self, folder: Path) -> bool:
+        """Return whether the bucket has all that the folder of a screening has; looked for again when it changes."""
+        try:
+            return self._copied(str(folder), folder.stat().st_mtime_ns) is not None
+        except FileNotFoundError:
+            return False
+
+    def _copied(self, folder: str, changed: int) -> int | None:
+        """Return :func:`copied_bytes` of a folder, known again as long as it doesn't change.
+
+        A file comes and goes by its name, and the list goes before anybody writes, so the folder's time tells. That of
+        one that was changed just now doesn't yet tell it from what it will be in a moment.
+        """
+        name = os.path.basename(folder)  # noqa: PTH119 -- of thousands
+        known = self._seen.get(name)
+        if known is None or known[0] != changed:
+            known = changed, copied_bytes(Path(folder))
+            if time.time_ns() - changed > RECENT:
+                self._seen[name] = known
+        return known[1]
 
     def trim(self) -> int:
         """Take files off the disk that the bucket has, until the others have room; return how many bytes went.
@@ -178,35 +215,34 @@ class Storage:
         if not self.remote:
             return 0
         self._fetched = 0
-        for path in self._left():
-            path.unlink(missing_ok=True)
         units = self.cached()
-        over = sum(each.size for each in units) - self.most
-        if over <= 0:
-            return 0
+        over, gone = sum(each.size for each in units) - self.most, 0
+        listed: dict[str, dict[Path, int]] = {}
+        """What the bucket has, below a prefix."""
         try:
-            kept = self.sizes(LEDGER) | self.sizes(SCREENINGS)
+            for count, each in enumerate(units):
+                if gone >= over or time.time() - each.used < YOUNG_SECONDS:
+                    break
+                segment = bool(each.place.suffix)
+                # a list of one screening is a request, and one of all has a thousand files in each
+                prefix = LEDGER if segment else self.key(each.place) if count < MOST_ALONE else SCREENINGS
+                if prefix not in listed:
+                    listed[prefix] = self.sizes(prefix)
+                if segment:
+                    gone += drop_copies([each.place], listed[prefix])
+                elif copied_bytes(each.place):
+                    gone += drop_copies(files_kept(each.place), listed[prefix])
         except BucketUnavailable as problem:
             log.warning("the cache can't be trimmed: %s", problem.what)
-            return 0
-        gone = 0
-        for each in units:
-            if gone >= over or time.time() - each.used < YOUNG_SECONDS:
-                break
-            for path in each.paths:
-                size = size_of(path)
-                if kept.get(path) == size:
-                    path.unlink(missing_ok=True)
-                    gone += size
         return gone
 
-    def _left(self) -> Iterator[Path]:
-        """Yield what processes left that were killed while they got a file."""
+    def clear_left(self) -> None:
+        """Remove what processes left that were killed while they got a file."""
         for folder in (LEDGER, SCREENINGS):
             for path in (self.instance / folder).rglob(f"*{FETCHED}"):
                 with suppress(FileNotFoundError):
                     if time.time() - path.stat().st_mtime > LEFT_SECONDS:
-                        yield path
+                        path.unlink()
 
 
 _known: dict[Path, Storage] = {}
@@ -224,13 +260,43 @@ def note_use(path: Path) -> None:
         os.utime(path, ns=(int(now * 1e9), status.st_mtime_ns))
 
 
-def _unit(paths: Sequence[Path], used: Path) -> StoredUnit:
-    """Return files as a unit whose last use is that of one of them."""
-    some = [path for path in paths if path.name != WHOLE]
-    try:
-        return StoredUnit(used.stat().st_atime, some, sum(max(size_of(path), 0) for path in some))
-    except FileNotFoundError:
-        return StoredUnit(0.0, [], 0)
+def entries_of(folder: Path) -> Iterator[os.DirEntry[str]]:
+    """Yield what a folder has; nothing where there is none. There may be ten thousands: no list of paths is made."""
+    with suppress(FileNotFoundError), os.scandir(folder) as found:
+        yield from found
+
+
+def files_kept(folder: Path) -> list[Path]:
+    """Return the files of a screening's folder that can be got again."""
+    return [path for path in folder.iterdir() if path.name not in {WHOLE, KEPT}]
+
+
+def copied_bytes(folder: Path) -> int | None:
+    """Return the bytes on the disk of a folder that the bucket has as it is; ``None`` where somebody wrote since.
+
+    Raises:
+        FileNotFoundError: it has no list, or is being deleted.
+    """
+    paths = files_kept(folder)
+    if is_later(paths, (folder / KEPT).stat().st_mtime_ns):
+        return None  # what was written since isn't in the bucket, and what it belongs to stays with it
+    return sum(max(size_of(path), 0) for path in paths)
+
+
+def drop_copies(paths: Iterable[Path], kept: Mapping[Path, int]) -> int:
+    """Take files off the disk that the bucket has as they are; return how many bytes went.
+
+    Args:
+        paths: of the files.
+        kept: sizes of what the bucket has.
+    """
+    gone = 0
+    for path in paths:
+        size = size_of(path)
+        if kept.get(path) == size:
+            path.unlink(missing_ok=True)
+            gone += size
+    return gone
 
 
 def is_later(paths: Iterable[Path], moment: int) -> bool:

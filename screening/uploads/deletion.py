@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 from sqlalchemy.exc import OperationalError
 
 from screening.bucket.faults import BucketUnavailable
-from screening.bucket.folders import drop_folder, ids_in_bucket, is_kept, keep_folder
-from screening.bucket.storage import SCREENINGS, Storage
+from screening.bucket.folders import drop_folder, ids_in_bucket, keep_folder
+from screening.bucket.storage import SCREENINGS, Storage, entries_of
 from screening.bucket.unfinished import has_keys, take_back, unfinished
 from screening.errors import NotFound
 from screening.infra.disk_space import release_reserve
@@ -135,7 +135,8 @@ def clear_leftovers(screenings: Screenings, jobs: BatchJobs, instance: Path) -> 
     # before the rows are read: a row comes after its folder, never before
     found = set(ids_on_disk(instance)) | ids_stored(instance)
     known = screenings.ids() if found else set()
-    left = sorted(found - known - {job.id for job in jobs.all()})
+    entered = {job.id for job in jobs.all()}
+    left = sorted(one for one in found - known - entered if is_old_on_disk(instance, one))
     if left and not known:
         log.error(
             "the database has no screening and %s has files of %d; they stay. Is DATABASE_URL the right one?",
@@ -171,7 +172,7 @@ def put_missing(screenings: Screenings, instance: Path) -> int:
         return 0
     folders = (UploadFolder(instance, one) for one in sorted(screenings.ended()))
     # one that isn't whole still arrives, though a worker has refused it already
-    missing = (each.path for each in folders if each.whole.exists() and not is_kept(each.path))
+    missing = (each.path for each in folders if not storage.has_all_of(each.path) and each.whole.exists())
     count = 0
     for folder in islice(missing, MOST_PUT):
         with suppress(FileNotFoundError):  # deleted in this moment
@@ -217,18 +218,23 @@ def ids_stored(instance: Path) -> set[str]:
 
 def ids_on_disk(instance: Path) -> Iterator[str]:
     """Yield the ids of screenings that have a folder, or rows that a detector remembers."""
+    for folder in (instance / SCREENINGS, *instance.glob("context/*")):
+        for entry in entries_of(folder):
+            stem, _, ending = entry.name.partition(".")
+            if ending in {"", "npz", "part"} and ID.fullmatch(stem):
+                yield stem
+
+
+def is_old_on_disk(instance: Path, screening_id: str) -> bool:
+    """Return whether something that the disk has of a screening is so old that nobody writes it any more, or all of it
+    is gone.
+    """
+    ages = []
     for path in (
-        *instance.glob("screenings/*"),
-        *instance.glob("context/*/*.npz"),
-        *instance.glob("context/*/*.part"),
+        UploadFolder(instance, screening_id).path,
+        *instance.glob(f"context/*/{screening_id}.npz"),
+        *instance.glob(f"context/*/{screening_id}.part"),
     ):
-        if ID.fullmatch(path.stem) and is_old(path):
-            yield path.stem
-
-
-def is_old(path: Path) -> bool:
-    """Return whether a file is so old that nobody writes it any more."""
-    try:
-        return time.time() - path.stat().st_mtime > YOUNG_SECONDS
-    except FileNotFoundError:  # removed in this moment
-        return False
+        with suppress(FileNotFoundError):  # removed in this moment
+            ages.append(time.time() - path.stat().st_mtime)
+    return not ages or max(ages) > YOUNG_SECONDS

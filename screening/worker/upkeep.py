@@ -144,6 +144,7 @@ class Upkeep:
         for screening_id in left:
             log.warning("files of screening %s, which isn't in the history, were removed", screening_id)
             self._audit.record("leftover_removed", screening=screening_id)
+        self._ledger.storage.clear_left()
         count = deletion.take_back_unfinished(self._screenings, self._settings.instance)
         if count:
             log.warning("parts of %d objects that nobody will end were removed from the bucket", count)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from screening.bucket.storage import KEPT, WHOLE, Storage
 from screening.errors import NotReady
 from tests.s3_server import Home
 
+TOTAL = 21
 FILES = {"canonical.csv": b"a,b\n1,2\n", "input": b"a;b\n1;2\n", "rows.npy": b"12345"}
 
 
@@ -136,3 +138,58 @@ def test_what_was_written_since_takes_the_place_of_what_was_kept(home: Storage, 
         "more.npy": b"more",
     }
     assert stored(home) == {"canonical.csv", "input", "more.npy", KEPT}
+
+
+def test_a_folder_that_was_looked_at_is_looked_at_again_once_it_changes(home: Storage, folder: Path) -> None:
+    for seconds in (0, 60):  # changed just now, and a while ago
+        age(folder, seconds)
+        for _ in range(2):
+            assert home.has_all_of(folder)
+            assert [(each.place, each.size) for each in home.cached()] == [(folder, TOTAL)]
+    begin_writing(home, folder)
+    assert not home.has_all_of(folder)
+    assert home.cached() == []
+    (folder / "rows.npy").write_bytes(b"others")
+    keep_folder(home, folder)
+    assert home.has_all_of(folder)
+    drop_folder(home, folder)
+    shutil.rmtree(folder)
+    assert not home.has_all_of(folder)
+    assert home.cached() == []
+
+
+def test_the_cache_lets_a_screening_go_for_one_list_and_keeps_what_the_bucket_has_lost(
+    home: Storage, folder: Path, bucket_home: Home
+) -> None:
+    other = folder.with_name("b" * 32)
+    shutil.copytree(folder, other)
+    (other / KEPT).unlink()
+    keep_folder(home, other)
+    home.bucket.delete([home.key(folder / "input")])
+    for each in (folder, other):
+        age(each, 2 * storage.YOUNG_SECONDS)
+    home.most = 1
+    seen = bucket_home.way.asked
+    assert home.trim() == 2 * TOTAL - len(FILES["input"])
+    assert bucket_home.way.asked - seen == 2
+    assert on_disk(folder) == {"input": FILES["input"]}
+    assert on_disk(other) == {}
+    assert home.bucket.folders(storage.SCREENINGS) == {folder.name, other.name}
+    # nothing is left to let go but what is on this disk alone
+    assert home.trim() == 0
+
+
+def test_what_a_process_left_that_was_killed_while_it_got_a_file_goes(home: Storage, folder: Path) -> None:
+    old, young = folder / "a.1.fetched.part", folder / "b.2.fetched.part"
+    for path in (old, young):
+        path.touch()
+    os.utime(old, (0, time.time() - 2 * storage.LEFT_SECONDS))
+    home.clear_left()
+    assert (old.exists(), young.exists()) == (False, True)
+
+
+def age(folder: Path, seconds: float) -> None:
+    """Have a folder look as if it had been written, and last used, some time ago."""
+    then = time.time_ns() - int(seconds * 1e9)
+    for path in (*sorted(folder.iterdir(), key=lambda each: each.name == KEPT), folder):
+        os.utime(path, ns=(then, then))
