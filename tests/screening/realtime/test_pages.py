@@ -102,10 +102,12 @@ def test_requests_of_a_page_that_the_database_refuses_are_decided_one_by_one(
 ) -> None:
     usual = desk.ledger.tables.add_rows
 
-    def refuse(table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    def refuse(
+        table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, brief: bool = False
+    ) -> None:
         if any(b"2.0" in row[3] or row[1] > 1 for row in rows):
             raise IntegrityError("INSERT", None, ValueError("refused"))
-        usual(table, columns, rows)
+        usual(table, columns, rows, brief=brief)
 
     monkeypatch.setattr(desk.ledger.tables, "add_rows", refuse)
     asked = [question(desk, amount) for amount in (1, 2.0, 3)]
