@@ -31,7 +31,7 @@ def main() -> int:
     """The command line; returns 1 where anything differs by more than ``TOLERANCE``."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.batch_equal", description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--request", type=int, default=10_000, help="transactions in a request")
+    parser.add_argument("--request", type=int, default=2_000, help="transactions in a request")
     parser.add_argument("--scratch", type=Path, default=Path(tempfile.gettempdir()) / "batch-bench")
     options = parser.parse_args()
     options.scratch.mkdir(exist_ok=True)

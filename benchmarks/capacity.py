@@ -15,7 +15,7 @@ import json
 import math
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +28,7 @@ from model.data.simulation import payments
 from screening.settings import ROOT
 from tests.served import Server
 
-RESULTS = Path("benchmarks/results/capacity.json")
+RESULTS, BATCH_RESULTS = Path("benchmarks/results/capacity.json"), Path("benchmarks/results/batch.json")
 Floats = NDArray[np.float64]
 DAY = 86_400
 # Card payments of an hour, from midnight on, as a share of a day's: the busiest hour has 1.7 times the mean.
@@ -37,6 +37,8 @@ BUSIEST_SECOND = 1.5
 """How far the busiest minutes of the busiest hour lie above its mean."""
 FULL = 0.6
 """The share of a core that is planned with: queues grow fast above it, and one of three hosts may be down."""
+SPREAD = 0.78
+"""The share of a further core that a job over a folder gains: two executors were 1.55 times as fast as one."""
 GROWTH = 1.3
 """Room on disks beyond what is counted: compaction writes before it deletes, backups are staged."""
 
@@ -233,6 +235,28 @@ def tables(found: list[Way], days: int, prices: Prices) -> str:
     )
 
 
+def folders(measured: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
+    """Return the table of folders on Spark: they come once a day, and are done some time later.
+
+    Args:
+        measured: jobs of ``python -m benchmarks.batch growth``, by detector, the largest last.
+    """
+    lines = [
+        "way | rows | processor time a row | core hours | hours on 8 cores, on 64",
+        "---|--:|--:|--:|--:",
+    ]
+    for detector, jobs in measured.items():
+        for volume in (1e6, 1e8, 1e9):
+            # of as many rows, or the most that were measured
+            like = next((job for job in jobs if job["rows"] >= volume), jobs[-1])
+            hours = volume * like["cpu us a row"] / 1e6 / 3600
+            lines.append(
+                f"folder, {detector} | {volume:,.0f} | {like['cpu us a row']:.1f} µs | {hours:,.2g} | "
+                f"{hours / 8 / SPREAD:,.2g}, {hours / 64 / SPREAD:,.2g}"
+            )
+    return "\n".join(f"| {line} |" for line in lines)
+
+
 def _line(way: Way, volume: float, needed: Plan) -> str:
     tried = simulated(way, needed)
     return (
@@ -256,6 +280,8 @@ def main() -> None:
     prices = Prices(options.core_month, options.gigabyte_month, options.gigabyte_moved)
     found = ways(json.loads(RESULTS.read_text(encoding="utf-8")))
     print(tables(found, options.days, prices))
+    jobs = json.loads(BATCH_RESULTS.read_text(encoding="utf-8"))
+    print(f"\n{folders({name: jobs[f'growth {name}'] for name in ('card', 'payments')})}")
     for volume in (1e6, 1e8, 1e9):
         day = a_day(volume)
         print(
