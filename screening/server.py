@@ -30,9 +30,11 @@ from screening.infra.database import Database
 from screening.infra.disk_space import free_bytes, keep_reserve, release_reserve
 from screening.infra.host_locks import share
 from screening.infra.instance_secret import secret_key
+from screening.infra.local_folder import local_folder, local_or
 from screening.infra.log_setup import SERVER_LOGS, begin_logging
 from screening.ledger.ledger import Ledger
 from screening.monitoring.request_folder import begin as begin_counting
+from screening.monitoring.request_folder import hand_on
 from screening.settings import ROOT, Settings, make_instance
 from screening.uploads.instance_check import claim, is_new, known_id, require_restored, sole_server
 
@@ -71,15 +73,25 @@ def run(settings: Settings, worker: Sequence[str] = WORKER, load: Callable[[], o
     if answers:
         check_port(settings)
     make_instance(settings)
-    with sole_server(settings, LEAVING_SECONDS, lambda: os.kill(os.getpid(), signal.SIGTERM)):
+    with (
+        sole_server(settings, LEAVING_SECONDS, lambda: os.kill(os.getpid(), signal.SIGTERM)),
+        local_folder(wanted=settings.several and answers),
+    ):
         prepare(settings)
         # inherited by web processes and workers, which end once this process has gone
         os.environ[watchdog.SERVER] = str(os.getpid())
         workers = _Workers(worker, settings.job_workers if settings.role != "web" else 0)
         if not answers:
             return _wait(workers)
-        begin_counting(settings.of_host)
-        return _serve(settings, workers, load)
+        counting, stopped = local_or(settings.of_host), threading.Event()
+        begin_counting(counting)
+        if counting != settings.of_host:
+            told = (counting, settings.of_host, stopped)
+            threading.Thread(target=hand_on, args=told, name="counted", daemon=True).start()
+        try:
+            return _serve(settings, workers, load)
+        finally:
+            stopped.set()
 
 
 def _wait(workers: _Workers) -> int:

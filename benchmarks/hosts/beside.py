@@ -19,6 +19,16 @@ VOLUME = "fraud"
 KINDS = ("folder", "gluster", "gluster-2", "sshfs")
 """A plain folder; GlusterFS with one brick, or with two that are replicas; a folder over SSH."""
 WAIT_SECONDS = 20.0
+# Without these another host sees a file as it was a second ago, or never sees it change (docs/operations.md).
+VOLUME_OPTIONS = (
+    *(
+        f"performance.{name}=off"
+        for name in ("quick-read", "io-cache", "stat-prefetch", "read-ahead", "open-behind", "readdir-ahead")
+    ),
+    "network.ping-timeout=5",
+    "server.tcp-user-timeout=5",
+)
+MOUNT_OPTIONS = "--fopen-keep-cache=no --attribute-timeout=0 --entry-timeout=0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +72,7 @@ def served(kind: str, folder: Path, path: Path, options: str) -> Iterator[str]:
         return
     with gluster(folder, 2 if kind.endswith("2") else 1):
         # its process goes into the background once the folder is there
-        yield f"glusterfs --volfile-server={HERE} --volfile-id={VOLUME} {options} {path}"
+        yield f"glusterfs --volfile-server={HERE} --volfile-id={VOLUME} {options or MOUNT_OPTIONS} {path}"
 
 
 @contextmanager
@@ -71,9 +81,12 @@ def gluster(folder: Path, bricks: int) -> Iterator[None]:
     places = [f"{HERE}:{folder}/brick-{number}" for number in range(bricks)]
     replica = ["replica", str(bricks)] if bricks > 1 else []
     told = ["gluster", "--mode=script", "volume"]
-    daemon = subprocess.Popen(["glusterd", "-N", "-l", str(folder / "glusterd.log")])
+    with (folder / "glusterd.log").open("wb") as log:
+        daemon = subprocess.Popen(["glusterd", "-N"], stdout=log, stderr=log)
     try:
         run_until_done([*told, "create", VOLUME, *replica, *places, "force"])
+        for option in VOLUME_OPTIONS:
+            subprocess.run([*told, "set", VOLUME, *option.split("=")], check=True, capture_output=True)
         subprocess.run([*told, "start", VOLUME], check=True, capture_output=True)
         try:
             yield

@@ -212,28 +212,37 @@ class Database:
 
         Args:
             begin: whether it takes the write lock; without it, it only reads.
-            brief: whether PostgreSQL ends it when nothing is heard of it for most of a second; see
-                :func:`screening.infra.postgresql.was_ended_idle`.
+            brief: whether PostgreSQL ends it when nothing is heard of it for most of a second.
 
         Raises:
-            DatabaseError: as SQLAlchemy has it; nothing was written.
+            DatabaseError: as SQLAlchemy has it; nothing was written. Its ``connection_invalidated`` says that the
+                server had ended the connection before the commit.
         """
         module: Any = self.engine.dialect.loaded_dbapi
         with self._turn.taken() if begin else nullcontext():
             connection = self._spare.take()
-            whole = False
+            whole = committing = False
             try:
                 cursor = connection.cursor()
                 if begin:
                     for statement in self._take_turn[brief]:
                         cursor.execute(statement)
                 yield DriverWrite(self.engine, cursor)
+                committing = True
                 connection.commit()
                 # a statement that wasn't read to its end would hold on to what it has seen
                 cursor.close()
                 whole = True
             except module.Error as problem:
-                raise DBAPIError.instance(None, None, problem, module.Error) from problem
+                lost = getattr(connection.driver_connection, "broken", False)
+                if lost:
+                    # nothing can be rolled back there
+                    connection.invalidate(problem)
+                # before the commit was asked for nothing can have been kept
+                lost = lost and not committing
+                raise DBAPIError.instance(
+                    None, None, problem, module.Error, connection_invalidated=lost
+                ) from problem
             finally:
                 # the pool rolls back what wasn't committed, and drops a connection that can't
                 self._spare.give_back(connection, whole=whole)

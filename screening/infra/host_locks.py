@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
+    from sqlalchemy.orm import Session
 
     from screening.settings import Settings
 
@@ -51,6 +52,26 @@ def host_lock(name: str) -> Lock:
 def number_of(name: str) -> int:
     """Return 32 bits with a sign, as PostgreSQL counts."""
     return zlib.crc32(name.encode()) - (1 << 31)
+
+
+HELD = (
+    "SELECT objid::bigint FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 2 "
+    "AND classid::bigint = :space AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+)
+
+
+def hosts_gone(session: Session, names: Collection[str]) -> set[str]:
+    """Return those of some hosts whose lock nobody holds: they are off, or the database has given them up.
+
+    Args:
+        session: a transaction that has its turn to write: a host that comes back meanwhile takes no job before its end.
+        names: of the hosts.
+    """
+    from sqlalchemy import text
+
+    unsigned = 2**32
+    held = set(session.scalars(text(HELD), {"space": number_of(SPACE) % unsigned}))
+    return {name for name in names if number_of(host_lock(name).name) % unsigned not in held}
 
 
 class Hold:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import secrets
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Generic, TypeVar
@@ -21,11 +22,16 @@ from sqlalchemy.types import TypeDecorator
 from screening.cards.masking import masked
 from screening.errors import ScreeningError
 from screening.infra.database import Database
+from screening.infra.host_locks import hosts_gone
 from screening.infra.wake_signal import Signals, WakeSignal
 
 log = logging.getLogger(__name__)
 RECEIVING, RUNNING, DONE, FAILED = "receiving", "running", "done", "failed"
 LEASE = timedelta(seconds=30)
+# A job of a host whose lock nobody holds is free so long after its lease was last renewed: by then a host that was cut
+# off has noticed, and makes nothing of it any more.
+GONE = timedelta(seconds=10)
+HOLDER_OF_HOST = re.compile(r"[a-z]+-\d+@(.+)")
 # An upload that nobody works on, and that has grown no more for so long, was abandoned. The next piece of a
 # slow line may take two minutes.
 ARRIVAL = timedelta(seconds=150)
@@ -284,12 +290,7 @@ class Jobs(Generic[Row]):
         with self._database.write() as session:
             held = select(self.table).where(self.table.holder == holder, self.table.state.in_(self.claimable))
             rows = session.scalars(held).all()
-            for row in rows:
-                row.holder = None
-                # a file that is still arriving has a lease without a holder: when it runs out, the sender has left
-                row.lease_until = self.moment(ARRIVAL) if row.state == RECEIVING else None
-                row.state = self.waiting if row.state == RUNNING else row.state
-                row.attempts -= in_order
+            self._free_all(rows, in_order=in_order)
         if rows:
             self.tell_waiting()
 
@@ -316,6 +317,37 @@ class Jobs(Generic[Row]):
             row.attempts -= 1
             for name, value in values.items():
                 setattr(row, name, value)
+
+    def _free_all(self, rows: Sequence[Row], *, in_order: bool = False) -> None:
+        for row in rows:
+            row.holder = None
+            # a file that is still arriving has a lease without a holder: when it runs out, the sender has left
+            row.lease_until = self.moment(ARRIVAL) if row.state == RECEIVING else None
+            row.state = self.waiting if row.state == RUNNING else row.state
+            row.attempts -= in_order
+
+    def release_gone(self) -> int:
+        """Free what hosts held that are gone, and return how many jobs. The attempt counts."""
+        table = self.table
+        silent = [table.holder.is_not(None), table.lease_until < self.moment(LEASE - GONE)]
+        with self._database.read() as session:
+            holders = session.scalars(
+                select(table.holder).where(*silent, table.state.in_(self.claimable))
+            ).all()
+        hosts = {holder: found[1] for holder in holders if (found := HOLDER_OF_HOST.fullmatch(holder))}
+        if not hosts:
+            return 0
+        freed = 0
+        with self._database.write() as session:
+            gone = hosts_gone(session, set(hosts.values()))
+            for holder in (holder for holder, host in hosts.items() if host in gone):
+                rows = session.scalars(select(table).where(*silent, table.holder == holder)).all()
+                self._free_all(rows)
+                freed += len(rows)
+        if freed:
+            log.info("%d jobs of hosts that are gone go back to those that wait", freed)
+            self.tell_waiting()
+        return freed
 
     def give_up(self) -> list[str]:
         """Fail what was tried too often; remove what stopped arriving. Returns the ids that were removed."""

@@ -165,12 +165,14 @@ class Runner:
         between: Callable[[], object] = lambda: None,
         *,
         ended: Callable[[Any, dict[str, Any], float], None] = lambda _job, _outcome, _seconds: None,
+        several: bool = False,
     ) -> None:
         """``between`` is called after each job, and when there is none; where it says ``True``, it has more to do.
-        ``ended`` is told of each job that has ended, how, and after how many seconds.
+        ``ended`` is told of each job that has ended, how, and after how many seconds. ``several``: other hosts may hold
+        jobs, and die.
         """
         self._handlers, self._slot, self._waiting, self._stop = handlers, slot, waiting, stop
-        self._between, self._ended = between, ended
+        self._between, self._ended, self._several = between, ended, several
         self._was_away = False
         """Whether what is still held was given up since the database was away."""
 
@@ -186,6 +188,7 @@ class Runner:
                 if not worked:
                     for handler in self._handlers:
                         handler.tidy()
+                        more = (self._several and handler.queue.release_gone() > 0) or more
             except (
                 Exception
             ) as problem:  # the database may be locked or gone for a while: the runner must live

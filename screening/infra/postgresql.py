@@ -27,8 +27,6 @@ IDLE_SECONDS = 60
 # The same for the few statements of a decision, for which all others wait: so soon a host that is cut off between two
 # of them lets go. Whoever is merely slow begins once more, and has a minute then.
 BRIEF_MILLISECONDS = 700
-# PostgreSQL's code for a transaction that it ended so.
-ENDED_IDLE = "25P03"
 # How soon the server notices that a machine is gone or cut off, so that what it held is free again: it asks after a
 # second of silence, and gives up what isn't answered, or not acknowledged, after two. A process that is merely slow
 # doesn't matter: its kernel answers.
@@ -101,13 +99,6 @@ def turn_of(table: str, *, migrates: bool = False, brief: bool = False) -> list[
     if migrates or table != WATCHED:
         return [turn]
     return [turn, f"UPDATE {WATCHED} SET version_num = version_num"]  # noqa: S608 -- as above
-
-
-def was_ended_idle(problem: Exception) -> bool:
-    """Return whether an error says that the server ended a transaction that said nothing for too long: none of it was
-    kept.
-    """
-    return getattr(getattr(problem, "orig", None), "sqlstate", None) == ENDED_IDLE
 
 
 class WriteWatch:

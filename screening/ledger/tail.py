@@ -23,7 +23,6 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
 from screening.errors import ScreeningError
 from screening.infra.database import Database, DriverWrite
-from screening.infra.postgresql import was_ended_idle
 from screening.ledger.group_commit import GroupCommit
 from screening.ledger.tables import IdempotentAnswer, TailRow
 from screening.ledger.velocity.entries import StaleRead, VelocityEntry
@@ -157,13 +156,13 @@ class Tail:
         return found
 
     def _patiently(self, entries: Sequence[Entry]) -> list[bytes | Exception]:
-        """Commit briefly; once more, as slowly as this machine is, where it said nothing for too long."""
+        """Commit briefly; once more, as slowly as this machine is, where the database ended it in its middle."""
         try:
             return self._keep(entries, brief=True)
         except DBAPIError as problem:
-            if not was_ended_idle(problem):
+            if not problem.connection_invalidated:
                 raise
-        log.warning("this machine is slow: a commit of %d requests said nothing for too long", len(entries))
+        log.warning("a commit is made once more: the database had ended that of %d requests", len(entries))
         return self._keep(entries, brief=False)
 
     def _keep(self, entries: Sequence[Entry], *, brief: bool) -> list[bytes | Exception]:

@@ -6,11 +6,20 @@ variable once, when it is imported.
 
 from __future__ import annotations
 
+import logging
 import os
+import shutil
+import threading
 from pathlib import Path
+
+log = logging.getLogger("screening.monitoring")
 
 # prometheus-client reads this variable once, when it is imported, so it must be set before.
 FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+
+
+HAND_ON_SECONDS = 20.0
+"""Between two copies; alerts are looked for each minute."""
 
 
 def folder_of(of_host: Path) -> Path:
@@ -49,6 +58,33 @@ def allocate(file: int, size: int) -> None:
         os.posix_fallocate(file, 0, size)
     else:
         os.write(file, bytes(size))
+
+
+def hand_on(counting: Path, of_host: Path, stopped: threading.Event) -> None:
+    """Copy what the web processes of a host count to where other hosts see it, now and then, until it is stopped.
+
+    Args:
+        counting: the folder in which :func:`begin` had them count: a network file system may keep a process waiting
+            that writes into a map of its files.
+        of_host: as other hosts know it.
+        stopped: ends it.
+    """
+    target = folder_of(of_host)
+    target.mkdir(mode=0o700, parents=True, exist_ok=True)
+    while True:
+        try:
+            there = {path.name: path for path in folder_of(counting).glob("*.db")}
+            for name, path in there.items():
+                draft = target / f".{name}"
+                shutil.copyfile(path, draft)
+                draft.replace(target / name)
+            for left in target.glob("*.db"):
+                if left.name not in there:
+                    left.unlink(missing_ok=True)
+        except OSError as problem:
+            log.warning("other hosts don't see what is counted here: %s", problem)
+        if stopped.wait(HAND_ON_SECONDS):
+            return
 
 
 def begin(of_host: Path) -> None:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
 from typing import Any, Literal
 
 import numpy as np
@@ -18,6 +22,8 @@ from screening.uploads.upload_folder import UploadFolder
 
 SortKey = Literal["row", "probability", "amount", "time"]
 HISTOGRAM_BINS = 20
+DRAFT = ".outcome-"
+"""Beginning of the folder in which an outcome is written."""
 MOST_FOUND = 1000
 
 
@@ -36,27 +42,45 @@ class RowFilter:
     """A text that a cell of the row must be; the first :data:`MOST_FOUND` such rows are shown."""
 
 
-def save_arrays(folder: UploadFolder, arrays: dict[str, NDArray[Any] | None]) -> None:
+@contextmanager
+def drafted(folder: UploadFolder) -> Iterator[Path]:
+    """Give a folder for an outcome that takes its place at the end, file by file, unless an error is raised.
+
+    A host that was cut off in the middle may go on writing once it is back, when another one has done its work: what it
+    writes then is nobody's.
+    """
+    for left in folder.path.glob(f"{DRAFT}*"):
+        rmtree(left, ignore_errors=True)
+    draft = Path(mkdtemp(prefix=DRAFT, dir=folder.path))
+    try:
+        yield draft
+        for each in draft.iterdir():
+            each.replace(folder.path / each.name)
+    finally:
+        rmtree(draft, ignore_errors=True)
+
+
+def save_arrays(draft: Path, arrays: dict[str, NDArray[Any] | None]) -> None:
     """Write the arrays of a screening, each of shape (rows,), as far as there are any."""
     for name, array in arrays.items():
         if array is not None:
-            np.save(folder.path / f"{name}.npy", array)
+            np.save(draft / f"{name}.npy", array)
 
 
 def save_words(
-    folder: UploadFolder, reasons: dict[int, list[str]], effects: dict[int, list[float]], meta: dict[str, Any]
+    draft: Path, reasons: dict[int, list[str]], effects: dict[int, list[float]], meta: dict[str, Any]
 ) -> None:
     """Write what else it found.
 
     Args:
-        folder: of the screening.
+        draft: of the outcome.
         reasons: by row, counted from 0; those of the net first.
         effects: of the net's reasons, as :attr:`screening.scoring.reason_codes.Reason.effect` says it.
         meta: everything else.
     """
-    (folder.path / "effects.json").write_text(json.dumps(effects), encoding="utf-8")
-    (folder.path / "reasons.json").write_text(json.dumps(reasons), encoding="utf-8")
-    (folder.path / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
+    (draft / "effects.json").write_text(json.dumps(effects), encoding="utf-8")
+    (draft / "reasons.json").write_text(json.dumps(reasons), encoding="utf-8")
+    (draft / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
 
 
 class ScreeningOutcome:

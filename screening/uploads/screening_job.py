@@ -387,6 +387,7 @@ class _Run:
             probabilities=self._handler.probabilities,
             on_batch=self._on_batch,
             on_stage=self._on_stage,
+            on_outcome=self._on_outcome,
             on_choice=self._on_choice,
         )
         found = screen(self._folder, self._readable(), self._handler.detectors, order)
@@ -424,6 +425,11 @@ class _Run:
         # a stage may be long without a word
         if begins:
             self._lease.note(**self._told())
+
+    def _on_outcome(self) -> None:
+        """See that the file is still ours: this host may have been cut off, and another one at it by now."""
+        if self._handler.settings.several:
+            self._lease.note()
 
     def _told(self) -> dict[str, Any]:
         return {"progress": self._pace.share, "pace": self._pace.told(), "history_key": self._key}

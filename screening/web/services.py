@@ -19,6 +19,7 @@ from screening.detectors.registry import Detectors
 from screening.detectors.states import DetectorStates
 from screening.infra.database import Database
 from screening.infra.host_locks import share
+from screening.infra.local_folder import local_or
 from screening.infra.wake_signal import Signals
 from screening.ledger.history import HistoryCache
 from screening.ledger.ledger import Ledger
@@ -137,7 +138,7 @@ class Services:
                 database,
                 accounts,
                 settings.instance,
-                of_host=settings.of_host,
+                of_host=local_or(settings.of_host),
                 host=settings.host_name if settings.several else None,
             ),
             requests=RequestMetrics(),

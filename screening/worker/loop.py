@@ -132,6 +132,7 @@ class Worker:
             self._stop,
             self._tidy,
             ended=self._notices.ended,
+            several=settings.several,
         )
 
     def run(self) -> None:
@@ -171,7 +172,10 @@ class Worker:
         """Return the thread that trains until :meth:`stop` is called. ``module`` is what its child process runs."""
         job = TrainingJob(self._settings, trainings, module)
         told = self._notices.ended
-        runner = Runner([job], f"trainer-{self._suffix}", self._signals.waiting, self._stop, ended=told)
+        several = self._settings.several
+        runner = Runner(
+            [job], f"trainer-{self._suffix}", self._signals.waiting, self._stop, ended=told, several=several
+        )
         return threading.Thread(target=runner.loop, name="trainer", daemon=True)
 
     def _document_runner(self, screenings: Screenings) -> Runner:
@@ -187,6 +191,7 @@ class Worker:
             self._stop,
             lambda: schedules.step() if self.on_duty() else None,
             ended=self._notices.ended,
+            several=settings.several,
         )
 
     def prepare_others(self) -> None:

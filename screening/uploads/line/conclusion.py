@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -50,17 +51,19 @@ def conclude(
     limits: Thresholds,
     collected: CollectedRows,
     *,
+    draft: Path,
     rules: FileRules | None,
     plain: bool,
     told: Callable[[int, int], None],
 ) -> ScreeningSummary:
-    """Flag, explain and measure what was collected, and leave it in ``folder``.
+    """Flag, explain and measure what was collected, and leave it in ``draft``.
 
     Args:
         folder: of the file.
         choice: its detector, with the columns that it takes.
         limits: the thresholds.
         collected: what was kept of its batches.
+        draft: of the outcome.
         rules: have a say in the flags.
         plain: every cell had one meaning, so that nothing was settled.
         told: called with how many rows of how many are explained; may raise to stop.
@@ -83,7 +86,7 @@ def conclude(
         flagged = verdicts.flagged(flagged)
     # beside the reasons, which need this thread's interpreters: a user waits for both, and another core is free
     with ThreadPoolExecutor(2, thread_name_prefix="conclude") as pool:
-        saved = pool.submit(results.save_arrays, folder, arrays)
+        saved = pool.submit(results.save_arrays, draft, arrays)
         quality_of = (
             pool.submit(metrics.measure, label, probability, flagged, amount) if label is not None else None
         )
@@ -104,7 +107,7 @@ def conclude(
         **({} if verdicts is None else {"rules": verdicts.told()}),
         "missing_past": collected.missing_past(label, flagged),
     }
-    results.save_words(folder, explained, {row: effects[row] for row in explained if row in effects}, meta)
+    results.save_words(draft, explained, {row: effects[row] for row in explained if row in effects}, meta)
     blocked = (
         None if limits.block is None else int((flagged & thresholds.flag(probability, limits.block)).sum())
     )

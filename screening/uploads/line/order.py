@@ -45,5 +45,7 @@ class ScreeningOrder:
     """Told how many bytes of the file were read."""
     on_stage: Callable[[str, int, int], None] = lambda _doing, _rows, _of: None
     """Told what is done (:mod:`screening.uploads.line.pace`), with how many rows of how many."""
+    on_outcome: Callable[[], None] = lambda: None
+    """Called before the outcome takes its place; it may raise to stop."""
     on_choice: Callable[[Detector], None] = lambda _detector: None
     """Told the detector as soon as the header is read."""

@@ -15,6 +15,7 @@ from screening.rules import files
 from screening.scoring.score import Scored, score
 from screening.transactions.amount_evidence import AmountEvidence
 from screening.transactions.schema import Matrix
+from screening.uploads import results
 from screening.uploads.line.collected import CollectedRows
 from screening.uploads.line.conclusion import ScreeningSummary, conclude
 from screening.uploads.line.missing_past import missing_past
@@ -116,9 +117,19 @@ class ScreeningRun:
             order.on_batch(taken)
 
         limits = self._limits(choice.detector.name)
-        return conclude(
-            folder, choice, limits, collected, rules=order.rules, plain=self._forms is None, told=told
-        )
+        with results.drafted(folder) as draft:
+            found = conclude(
+                folder,
+                choice,
+                limits,
+                collected,
+                draft=draft,
+                rules=order.rules,
+                plain=self._forms is None,
+                told=told,
+            )
+            order.on_outcome()
+        return found
 
     def _take(self, batch: Batch) -> None:
         """Keep a batch, and score it unless its rows must wait for the last one."""

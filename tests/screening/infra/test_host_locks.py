@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
 import pytest
+from sqlalchemy import update
 
 from screening.errors import BadSetting, NotReady
 from screening.infra.atomic_file import Locked, locked
 from screening.infra.audit.log import AuditLog
 from screening.infra.database import Database
-from screening.infra.host_locks import DUTIES, Hold, Lock, share
+from screening.infra.host_locks import DUTIES, Hold, Lock, host_lock, share
+from screening.infra.job_queue import GONE, LEASE, new_id
 from screening.settings import Settings
 from screening.uploads.instance_check import sole_server
+from screening.uploads.screenings import Screening, Screenings, UploadRequest
 from tests.postgres_server import Postgres
 
 LONG = 60.0
+WISH = UploadRequest(
+    owner="ana", filename="a.csv", kind="csv", detector=None, set_aside_bad=False, threshold=0.8
+)
 
 
 @pytest.fixture
@@ -138,6 +145,42 @@ def test_hosts_share_an_instance_and_keep_out_a_namesake_and_whoever_wants_it_al
             pytest.fail("it has it alone")
     with sole_server(alone), pytest.raises(BadSetting, match="has the name"), sole_server(one):
         pytest.fail("it isn't alone")
+
+
+def test_a_job_of_a_host_that_is_gone_is_free_soon_and_it_can_write_no_end_of_it(
+    databases: tuple[Database, Database],
+) -> None:
+    databases[0].create_tables()
+    here, there = (Screenings(each) for each in databases)
+    lives = Hold(databases[0].engine, [host_lock("one")])
+    assert lives.held()
+    for holder in ("worker-0@one", "trainer@one", "worker-0"):
+        made = new_id()
+        here.begin(made, WISH)
+        here.received(made, 10, "00")
+        job = here.claim(holder)
+        assert job is not None
+        assert job.id == made
+
+    def age(seconds: float) -> None:
+        with databases[0].write() as session:
+            left = LEASE - timedelta(seconds=seconds)
+            session.execute(update(Screening).values(lease_until=here.moment(left)))
+
+    silent = GONE.total_seconds()
+    age(silent + 1)
+    assert there.release_gone() == 0, "its host is there: it may be slow"
+    lives.close()
+    age(silent - 5)
+    assert there.release_gone() == 0, "it may not have noticed yet"
+    age(silent + 1)
+    assert there.release_gone() == 1, "the others are no workers of a server among several"
+    assert there.release_gone() == 0
+    taken = there.claim("worker-0@other")
+    assert taken is not None
+    assert not here.renew(taken.id, "worker-0@one")
+    assert not here.finish(taken.id, "worker-0@one", state="failed")
+    assert there.finish(taken.id, "worker-0@other", state="done")
 
 
 def test_a_host_whose_place_was_taken_while_the_database_was_away_is_told(

@@ -103,7 +103,7 @@ def test_a_commit_that_says_nothing_for_too_long_is_ended_and_made_once_more(
 
     monkeypatch.setattr(tail, "first_answer", slow)
     assert ledger.tail.add([entry(1, "a"), entry(2)]) == [b"answer 1", b"answer 2"]
-    assert "this machine is slow: a commit of 2 requests" in caplog.text
+    assert "a commit is made once more: the database had ended that of 2 requests" in caplog.text
     assert numbers(ledger) == [1, 2]
     ledger.tables.engine.dispose()
     postgres.drop(name)

@@ -4,9 +4,12 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from screening.infra.job_runner import LeaseLost
 from screening.uploads import upload_folder
+from screening.uploads.results import drafted, save_arrays, save_words
 from screening.uploads.upload_folder import UploadAbandoned, UploadFolder
 
 
@@ -61,3 +64,22 @@ def test_settling_keeps_the_file_and_may_find_it_gone(folder: UploadFolder) -> N
     assert folder.input.read_bytes() == b"one,two"
     folder.remove()
     folder.settle()
+
+
+def test_an_outcome_takes_its_place_as_a_whole_or_not_at_all(folder: UploadFolder) -> None:
+    """A host that was cut off goes on writing when it is back, and finds at the end that the file isn't its own."""
+    with drafted(folder) as draft:
+        save_arrays(draft, {"probability": np.array([0.1, 0.9], np.float32), "time": None})
+        save_words(draft, {1: ["a reason"]}, {}, {"of": "the one that holds it"})
+    kept = {path.name: path.read_bytes() for path in folder.path.iterdir()}
+    assert set(kept) == {"input", "probability.npy", "reasons.json", "effects.json", "meta.json"}
+
+    def cut_off() -> None:
+        with drafted(folder) as draft:
+            save_arrays(draft, {"probability": np.zeros(9, np.float32)})
+            save_words(draft, {}, {}, {"of": "the one that was cut off"})
+            raise LeaseLost
+
+    with pytest.raises(LeaseLost):
+        cut_off()
+    assert {path.name: path.read_bytes() for path in folder.path.iterdir()} == kept
