@@ -7,9 +7,13 @@ folder on the disk has the same list once the bucket has all of it, and loses it
 from __future__ import annotations
 
 import os
+import secrets
+import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from threading import Lock
 from types import MappingProxyType
+from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -31,12 +35,18 @@ class Listed(msgspec.Struct, frozen=True):
 List = Mapping[str, Listed]
 NOTHING: List = MappingProxyType({})
 _decode = msgspec.json.Decoder(dict[str, Listed]).decode
+_keeping: WeakValueDictionary[Path, Lock] = WeakValueDictionary()
+"""Folders that threads of this process keep now."""
+_guard = Lock()
 
 
 def keep_folder(
     storage: Storage, folder: Path, only: Collection[str] | None = None, there: List = NOTHING
 ) -> None:
     """Have the bucket keep what a folder has, and nothing else.
+
+    Two threads that keep one folder do so in turn: the second one finds it kept. Two hosts with one disk may put the
+    same files twice.
 
     Args:
         storage: of the instance.
@@ -50,11 +60,20 @@ def keep_folder(
     """
     if not storage.remote:
         return
+    with _guard:
+        turn = _keeping.setdefault(folder, Lock())
+    with turn:
+        _keep(storage, folder, only, there)
+
+
+def _keep(storage: Storage, folder: Path, only: Collection[str] | None, there: List) -> None:
     before = noted(storage, folder)
     # what has left the disk, or couldn't be brought to it, must not be deleted in the bucket
     if before is not None and (is_kept(folder) or not all_here(folder, before)):
         return
     prefix = storage.key(folder)
+    # before the look: what is written from here on is later than the list, and will be kept once more
+    last = last_written(folder)
     found = listed(folder, only, there)
     told = storage.bucket.read(f"{prefix}/{KEPT}")
     before = {} if told is None else _decode(told)
@@ -73,7 +92,7 @@ def keep_folder(
         storage.bucket.write(f"{prefix}/{KEPT}", msgspec.json.encode(found))
     storage.bucket.delete(sizes.keys() - {f"{prefix}/{name}" for name in (*found, KEPT)})
     if only is None:
-        write_note(folder, msgspec.json.encode(found))
+        write_note(folder, msgspec.json.encode(found), last)
 
 
 def bring_folder(storage: Storage, folder: Path) -> None:
@@ -226,11 +245,30 @@ def listed(folder: Path, only: Collection[str] | None, there: List) -> List:
     }
 
 
-def write_note(folder: Path, told: bytes) -> None:
-    """Write the list into the folder, as a whole."""
-    part = folder / f"{KEPT}{PART}"
-    with part.open("wb") as out:
-        out.write(told)
-        out.flush()
-        os.fsync(out.fileno())
-    part.replace(folder / KEPT)
+def last_written(folder: Path) -> int:
+    """Return when the last of a folder's files was written, in nanoseconds since 1970; 0 where it has none."""
+    paths = (path for path in folder.iterdir() if path.name != KEPT and path.suffix != PART)
+    return max((path.stat().st_mtime_ns for path in paths), default=0)
+
+
+def write_note(folder: Path, told: bytes, moment: int | None = None) -> None:
+    """Write the list into the folder, as a whole.
+
+    Args:
+        folder: of the files.
+        told: the list, in JSON.
+        moment: until when what was written is in it, in nanoseconds since 1970; ``None`` for now.
+    """
+    # of its own: two hosts may keep a folder of a shared disk at once
+    part = folder / f"{KEPT}.{secrets.token_hex(4)}{PART}"
+    try:
+        with part.open("xb") as out:
+            out.write(told)
+            out.flush()
+            os.fsync(out.fileno())
+        if moment is not None:
+            os.utime(part, ns=(time.time_ns(), moment))
+        part.replace(folder / KEPT)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise

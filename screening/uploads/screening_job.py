@@ -243,7 +243,6 @@ class ScreeningJob:
         if not folder.whole.exists():
             return  # it failed on what had arrived, and the rest still comes
         try:
-            begin_writing(Storage.at(instance), folder.path)  # whoever kept it meanwhile kept a part
             keep_folder(Storage.at(instance), folder.path)
         except (BucketUnavailable, FileNotFoundError) as problem:
             # the upload is there; the upkeep puts the rest once it can

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -193,3 +195,51 @@ def age(folder: Path, seconds: float) -> None:
     then = time.time_ns() - int(seconds * 1e9)
     for path in (*sorted(folder.iterdir(), key=lambda each: each.name == KEPT), folder):
         os.utime(path, ns=(then, then))
+
+
+def test_what_is_written_while_a_folder_is_kept_is_kept_next(
+    home: Storage, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put = home.bucket.put
+
+    def meanwhile(path: Path, key: str) -> None:
+        put(path, key)
+        (folder / "reasons.json").write_bytes(b"{}")
+
+    begin_writing(home, folder)
+    (folder / "input").write_bytes(b"other")
+    monkeypatch.setattr(home.bucket, "put", meanwhile)
+    keep_folder(home, folder)
+    assert not is_kept(folder)
+    monkeypatch.undo()
+    keep_folder(home, folder)
+    assert is_kept(folder)
+    assert stored(home) == {*FILES, "reasons.json", KEPT}
+
+
+def test_two_that_keep_a_folder_take_turns(
+    home: Storage, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The job and the upkeep, once a screening has ended: the second one finds nothing to do, and writes nothing."""
+    begin_writing(home, folder)
+    (folder / "input").write_bytes(b"other")
+    put, first, go_on = home.bucket.put, threading.Event(), threading.Event()
+    puts: list[str] = []
+
+    def slowly(path: Path, key: str) -> None:
+        puts.append(path.name)
+        first.set()
+        assert go_on.wait(60)
+        put(path, key)
+
+    monkeypatch.setattr(home.bucket, "put", slowly)
+    with ThreadPoolExecutor(2) as both:
+        ends = [both.submit(keep_folder, home, folder)]
+        assert first.wait(60)
+        ends.append(both.submit(keep_folder, home, folder))
+        go_on.set()
+        for end in ends:
+            end.result()
+    assert puts == ["input"]
+    assert is_kept(folder)
+    assert {path.name for path in folder.iterdir()} == {*FILES, KEPT, WHOLE}
