@@ -18,7 +18,7 @@ from pathlib import Path
 
 from screening.backup.archive import DATABASES, INSTANCE, USERS
 from screening.bucket.claiming import NOTE
-from screening.bucket.folders import list_of
+from screening.bucket.kept_list import list_of
 from screening.bucket.storage import KEPT, SCREENINGS, WHOLE, Storage
 from screening.errors import NotReady
 from screening.infra.audit.chain import HEAD

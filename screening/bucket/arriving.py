@@ -17,7 +17,7 @@ from typing import Self
 
 from screening.bucket.bucket import PART_BYTES
 from screening.bucket.faults import BucketUnavailable
-from screening.bucket.folders import Listed
+from screening.bucket.kept_list import Listed
 from screening.bucket.storage import Storage
 from screening.errors import NotReady
 

@@ -7,76 +7,117 @@ folder on the disk has the same list once the bucket has all of it, and loses it
 from __future__ import annotations
 
 import os
-import secrets
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
-from types import MappingProxyType
 from weakref import WeakValueDictionary
 
 import msgspec
 
 from screening.bucket.faults import DamagedObject
-from screening.bucket.storage import KEPT, SCREENINGS, WHOLE, Storage, is_later, note_use, size_of
+from screening.bucket.kept_list import NOTHING, List, Listed, noted, read_list, stored_list, write_note
+from screening.bucket.storage import (
+    KEPT,
+    PART,
+    SCREENINGS,
+    WHOLE,
+    Storage,
+    entries_of,
+    files_kept,
+    is_later,
+    note_use,
+    size_of,
+)
 from screening.errors import NotReady
 from screening.infra.file_hash import sha256_of
 
-PART = ".part"
-
-
-class Listed(msgspec.Struct, frozen=True):
-    """A file of the list."""
-
-    size: int
-    sha256: str
-
-
-List = Mapping[str, Listed]
-NOTHING: List = MappingProxyType({})
-_decode = msgspec.json.Decoder(dict[str, Listed]).decode
 _keeping: WeakValueDictionary[Path, Lock] = WeakValueDictionary()
 """Folders that threads of this process keep now."""
 _guard = Lock()
 
 
 def keep_folder(
-    storage: Storage, folder: Path, only: Collection[str] | None = None, there: List = NOTHING
-) -> None:
+    storage: Storage,
+    folder: Path,
+    only: Collection[str] | None = None,
+    there: List = NOTHING,
+    *,
+    turn: int | None = None,
+) -> bool:
     """Have the bucket keep what a folder has, and nothing else.
 
-    Two threads that keep one folder do so in turn: the second one finds it kept. Two hosts with one disk may put the
-    same files twice.
+    Two threads that keep one folder do so in turn: the second one finds it kept. Two processes may put the same files
+    twice. What :func:`writing` is at meanwhile isn't kept, and the folder isn't noted as kept then.
 
     Args:
         storage: of the instance.
         folder: below it.
         only: names of the files that are finished; ``None``: all are, and the folder is noted as kept.
         there: files that the bucket has already.
+        turn: what :func:`turn_of` said before it was known that nobody writes there; ``None``: nobody may.
+
+    Returns:
+        whether something was kept that wasn't yet.
 
     Raises:
         BucketUnavailable: not all of it is kept yet; do it again.
         FileNotFoundError: it was deleted meanwhile.
     """
     if not storage.remote:
-        return
+        return False
     with _guard:
-        turn = _keeping.setdefault(folder, Lock())
-    with turn:
-        _keep(storage, folder, only, there)
+        mine = _keeping.setdefault(folder, Lock())
+    with mine:
+        return _keep(storage, folder, only, there, turn_of(folder) if turn is None else turn)
 
 
-def _keep(storage: Storage, folder: Path, only: Collection[str] | None, there: List) -> None:
-    before = noted(storage, folder)
+def _keep(storage: Storage, folder: Path, only: Collection[str] | None, there: List, turn: int) -> bool:
+    here = noted(storage, folder)
     # what has left the disk, or couldn't be brought to it, must not be deleted in the bucket
-    if before is not None and (is_kept(folder) or not all_here(folder, before)):
-        return
+    if here is not None and (is_kept(folder) or not all_here(folder, here)):
+        return False
     prefix = storage.key(folder)
     # before the look: what is written from here on is later than the list, and will be kept once more
     last = last_written(folder)
     found = listed(folder, only, there)
-    told = storage.bucket.read(f"{prefix}/{KEPT}")
-    before = {} if told is None else _decode(told)
+    before = NOTHING
+    if told := storage.bucket.read(f"{prefix}/{KEPT}"):
+        with suppress(msgspec.DecodeError):  # a damaged one is written again
+            before = read_list(told)
+    sizes = put_files(storage, folder, found, there, before)
+    if only is None and turn_of(folder) != turn:
+        return False
+    if before != found:
+        storage.bucket.write(f"{prefix}/{KEPT}", msgspec.json.encode(found))
+    storage.bucket.delete(sizes.keys() - {f"{prefix}/{name}" for name in (*found, KEPT)})
+    if only is None:
+        write_note(folder, msgspec.json.encode(found), last)
+        if turn_of(folder) != turn:
+            # who writes has removed the list before this one was there
+            (folder / KEPT).unlink(missing_ok=True)
+            return False
+    return True
+
+
+def put_files(storage: Storage, folder: Path, found: List, there: List, before: List) -> dict[str, int]:
+    """Put the files of a folder that the bucket hasn't as they are, and see that it has all of them.
+
+    Args:
+        storage: of the instance.
+        folder: of the files.
+        found: what it has.
+        there: files that the bucket has already.
+        before: the list that the bucket has. It names no file that isn't as it says from then on.
+
+    Returns:
+        the sizes of what the bucket has below the folder, by key.
+
+    Raises:
+        BucketUnavailable: it may not have all of them.
+    """
+    prefix = storage.key(folder)
     same = {name: one for name, one in found.items() if before.get(name) == one}
     if before.keys() - same.keys():
         # whoever reads meanwhile must not get new bytes for what the list calls old ones
@@ -88,11 +129,7 @@ def _keep(storage: Storage, folder: Path, only: Collection[str] | None, there: L
         # not every store lists at once what was put just now
         if sizes.get(f"{prefix}/{name}") != one.size:
             storage.bucket.require_size(f"{prefix}/{name}", one.size)
-    if before != found:
-        storage.bucket.write(f"{prefix}/{KEPT}", msgspec.json.encode(found))
-    storage.bucket.delete(sizes.keys() - {f"{prefix}/{name}" for name in (*found, KEPT)})
-    if only is None:
-        write_note(folder, msgspec.json.encode(found), last)
+    return sizes
 
 
 def bring_folder(storage: Storage, folder: Path) -> None:
@@ -111,22 +148,25 @@ def bring_folder(storage: Storage, folder: Path) -> None:
     note = folder / KEPT
     files = noted(storage, folder)
     if files is None:
-        told = None if folder.exists() else storage.bucket.read(storage.key(note))
+        # one without files is of a process that was killed when it had just made it
+        told = None if any(entries_of(folder)) else storage.bucket.read(storage.key(note))
         if told is None:
             return
+        files = stored_list(storage, folder, told)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         # before the files: who is killed in between has begun to bring them, not to write
         write_note(folder, told)
-        files = _decode(told)
+    # before the look: what is used now doesn't leave the disk
+    with suppress(FileNotFoundError):  # somebody writes there from now on
+        note_use(note)
     missing = {name: one for name, one in files.items() if size_of(folder / name) != one.size}
     try:
         for name, one in missing.items():
             storage.bring(folder / name, one.size, one.sha256)
         if missing:
-            (folder / WHOLE).touch()
+            if not (folder / WHOLE).exists():
+                (folder / WHOLE).touch()
             note.touch()  # none of these files is later than the list
-        else:
-            note_use(note)
     except DamagedObject as problem:
         raise NotReady(
             "A file of this screening isn't what was put into the bucket.",
@@ -143,22 +183,53 @@ def bring_folder(storage: Storage, folder: Path) -> None:
         # else it was deleted in this moment: the list goes first
 
 
-def begin_writing(storage: Storage, folder: Path) -> None:
-    """Note that the bucket may not have what a folder has from now on.
+@contextmanager
+def writing(storage: Storage, folder: Path) -> Iterator[None]:
+    """Note that the bucket may not have what a folder has, from now on; and once more at the end, since somebody may
+    have put meanwhile what was there in between.
 
     A folder whose files aren't all on the disk stays as it is: what is missing here must not go there.
 
     Raises:
         BucketUnavailable: its list is damaged, and can't be got.
+        NotReady: that of the bucket is damaged, too.
     """
-    if storage.remote and all_here(folder, noted(storage, folder) or NOTHING):
-        (folder / KEPT).unlink(missing_ok=True)
+    if not storage.remote or not all_here(folder, noted(storage, folder) or NOTHING):
+        yield
+        return
+    turn = forget_list(folder)
+    try:
+        yield
+    finally:
+        # else another one has written there since, and what was kept then may have left the disk
+        if turn_of(folder) == turn:
+            forget_list(folder)
+
+
+def forget_list(folder: Path) -> int:
+    """Remove the list that a folder has, and have none made of what was there; return the new turn."""
+    with suppress(FileNotFoundError):  # it still arrives
+        later = max(time.time_ns(), turn_of(folder) + 1)
+        os.utime(folder / WHOLE, ns=(later, later))
+    (folder / KEPT).unlink(missing_ok=True)
+    return turn_of(folder)
+
+
+def turn_of(folder: Path) -> int:
+    """Return what no later writer of a folder has: the time of its mark of an upload that is whole; 0 without one."""
+    try:
+        # opened: of a file on another machine the time may be one that was asked for seconds ago
+        with (folder / WHOLE).open("rb") as mark:
+            return os.fstat(mark.fileno()).st_mtime_ns
+    except FileNotFoundError:
+        return 0
 
 
 def is_kept(folder: Path) -> bool:
     """Return whether the bucket has all that a folder has: nothing in it is later than its list."""
     try:
-        return not is_later(folder.iterdir(), (folder / KEPT).stat().st_mtime_ns)
+        note = (folder / KEPT).stat().st_mtime_ns
+        return not is_later([folder / WHOLE, *files_kept(folder)], note)
     except FileNotFoundError:
         return False
 
@@ -166,26 +237,6 @@ def is_kept(folder: Path) -> bool:
 def all_here(folder: Path, files: List) -> bool:
     """Return whether a folder has all files of a list."""
     return all((folder / name).exists() for name in files)
-
-
-def noted(storage: Storage, folder: Path) -> List | None:
-    """Return the list that a folder on the disk has; ``None`` where it has none. A damaged one is got again.
-
-    Raises:
-        BucketUnavailable: it is damaged, and can't be got.
-    """
-    note = folder / KEPT
-    try:
-        return _decode(note.read_bytes())
-    except FileNotFoundError:
-        return None
-    except msgspec.DecodeError:
-        told = storage.bucket.read(storage.key(note))
-        if told is None:
-            note.unlink(missing_ok=True)
-            return None
-        write_note(folder, told)
-        return _decode(told)
 
 
 def drop_folder(storage: Storage, folder: Path) -> None:
@@ -210,27 +261,6 @@ def ids_in_bucket(storage: Storage) -> set[str]:
     return storage.bucket.folders(SCREENINGS) if storage.remote else set()
 
 
-def list_of(storage: Storage, folder: Path) -> List:
-    """Return the files of a folder that the bucket has, by the list on the disk or else that of the bucket.
-
-    Raises:
-        BucketUnavailable: it can't be read.
-    """
-    here = noted(storage, folder)
-    if here is not None:
-        return here
-    told = storage.bucket.read(storage.key(folder / KEPT))
-    return {} if told is None else _decode(told)
-
-
-def kept_bytes(folder: Path) -> int:
-    """Return the bytes of the files of a folder that was kept, on the disk or not; 0 for any other."""
-    try:
-        return sum(one.size for one in _decode((folder / KEPT).read_bytes()).values())
-    except (FileNotFoundError, msgspec.DecodeError):
-        return 0
-
-
 def listed(folder: Path, only: Collection[str] | None, there: List) -> List:
     """Return the finished files of a folder, with sizes and hashes; ``there`` are some that are known already.
 
@@ -249,26 +279,3 @@ def last_written(folder: Path) -> int:
     """Return when the last of a folder's files was written, in nanoseconds since 1970; 0 where it has none."""
     paths = (path for path in folder.iterdir() if path.name != KEPT and path.suffix != PART)
     return max((path.stat().st_mtime_ns for path in paths), default=0)
-
-
-def write_note(folder: Path, told: bytes, moment: int | None = None) -> None:
-    """Write the list into the folder, as a whole.
-
-    Args:
-        folder: of the files.
-        told: the list, in JSON.
-        moment: until when what was written is in it, in nanoseconds since 1970; ``None`` for now.
-    """
-    # of its own: two hosts may keep a folder of a shared disk at once
-    part = folder / f"{KEPT}.{secrets.token_hex(4)}{PART}"
-    try:
-        with part.open("xb") as out:
-            out.write(told)
-            out.flush()
-            os.fsync(out.fileno())
-        if moment is not None:
-            os.utime(part, ns=(time.time_ns(), moment))
-        part.replace(folder / KEPT)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise

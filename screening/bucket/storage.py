@@ -32,6 +32,8 @@ MOST_ALONE = 100
 # In nanoseconds: file systems count in steps of up to two seconds.
 RECENT = 2_000_000_000
 LEDGER, SCREENINGS = "ledger", "screenings"
+PART = ".part"
+"""Ending of a file that is being written."""
 KEPT = "kept.json"
 """In the folder of a screening: its files that the bucket has. It stays when they leave the disk."""
 WHOLE = "whole"
@@ -228,18 +230,24 @@ class Storage:
                 prefix = LEDGER if segment else self.key(each.place) if count < MOST_ALONE else SCREENINGS
                 if prefix not in listed:
                     listed[prefix] = self.sizes(prefix)
-                if segment:
-                    gone += drop_copies([each.place], listed[prefix])
-                elif copied_bytes(each.place):
-                    gone += drop_copies(files_kept(each.place), listed[prefix])
+                with suppress(
+                    FileNotFoundError
+                ):  # deleted, or being written again, since they were looked at
+                    used = (each.place if segment else each.place / KEPT).stat().st_atime
+                    if time.time() - used < YOUNG_SECONDS:
+                        continue  # somebody came for it while the bucket was asked
+                    if segment:
+                        gone += drop_copies([each.place], listed[prefix])
+                    elif copied_bytes(each.place):
+                        gone += drop_copies(files_kept(each.place), listed[prefix])
         except BucketUnavailable as problem:
             log.warning("the cache can't be trimmed: %s", problem.what)
         return gone
 
     def clear_left(self) -> None:
-        """Remove what processes left that were killed while they got a file."""
-        for folder in (LEDGER, SCREENINGS):
-            for path in (self.instance / folder).rglob(f"*{FETCHED}"):
+        """Remove what processes left that were killed while they got or wrote a file."""
+        for folder, ending in ((LEDGER, FETCHED), (SCREENINGS, PART)):
+            for path in (self.instance / folder).rglob(f"*{ending}"):
                 with suppress(FileNotFoundError):
                     if time.time() - path.stat().st_mtime > LEFT_SECONDS:
                         path.unlink()
@@ -267,8 +275,8 @@ def entries_of(folder: Path) -> Iterator[os.DirEntry[str]]:
 
 
 def files_kept(folder: Path) -> list[Path]:
-    """Return the files of a screening's folder that can be got again."""
-    return [path for path in folder.iterdir() if path.name not in {WHOLE, KEPT}]
+    """Return the files of a screening's folder that can be got again; none that is being written, or was left so."""
+    return [path for path in folder.iterdir() if path.name not in {WHOLE, KEPT} and path.suffix != PART]
 
 
 def copied_bytes(folder: Path) -> int | None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy.exc import OperationalError
 
 from screening.bucket.faults import BucketUnavailable
-from screening.bucket.folders import drop_folder, ids_in_bucket, keep_folder
+from screening.bucket.folders import drop_folder, ids_in_bucket, keep_folder, turn_of
 from screening.bucket.storage import SCREENINGS, Storage, entries_of
 from screening.bucket.unfinished import has_keys, take_back, unfinished
 from screening.errors import NotFound
@@ -29,7 +29,7 @@ from screening.ledger.jobs import BatchJobs
 from screening.ledger.tables import BatchJob
 from screening.review.leaving import forget_origins, forget_screening
 from screening.uploads.instance_check import belong_together
-from screening.uploads.screenings import RECEIVING, Screenings
+from screening.uploads.screenings import OPEN_STATES, RECEIVING, Screenings
 from screening.uploads.upload_folder import UploadFolder
 
 if TYPE_CHECKING:
@@ -170,15 +170,34 @@ def put_missing(screenings: Screenings, instance: Path) -> int:
     storage = Storage.at(instance)
     if not storage.remote:
         return 0
-    folders = (UploadFolder(instance, one) for one in sorted(screenings.ended()))
+    missing = (
+        one
+        for one in sorted(screenings.ended())
+        if not storage.has_all_of(UploadFolder(instance, one).path) and put_ended(screenings, instance, one)
+    )
+    return sum(1 for _ in islice(missing, MOST_PUT))
+
+
+def put_ended(screenings: Screenings, instance: Path, screening_id: str) -> bool:
+    """Put the files of a screening into the bucket, unless somebody works on it; whether there were any to be put.
+
+    Raises:
+        BucketUnavailable: it can't be reached.
+    """
+    folder = UploadFolder(instance, screening_id)
+    turn = turn_of(folder.path)  # before the state: who takes it from now on begins another one
     # one that isn't whole still arrives, though a worker has refused it already
-    missing = (each.path for each in folders if not storage.has_all_of(each.path) and each.whole.exists())
-    count = 0
-    for folder in islice(missing, MOST_PUT):
-        with suppress(FileNotFoundError):  # deleted in this moment
-            keep_folder(storage, folder)
-            count += 1
-    return count
+    if not folder.whole.exists() or screenings.state(screening_id) in OPEN_STATES:
+        return False
+    try:
+        done = keep_folder(Storage.at(instance), folder.path, turn=turn)
+    except FileNotFoundError:
+        done = False
+    if screenings.state(screening_id) is None:
+        # deleted meanwhile: what was put since would stay until the next look for left-overs
+        remove_files(instance, screening_id)
+        return False
+    return done
 
 
 def take_back_unfinished(screenings: Screenings, instance: Path) -> int:

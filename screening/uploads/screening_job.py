@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 from screening.bucket.faults import BucketUnavailable
-from screening.bucket.folders import begin_writing, keep_folder
+from screening.bucket.folders import writing
 from screening.bucket.storage import Storage
 from screening.detectors.detector import Detector
 from screening.detectors.registry import Detectors
@@ -115,9 +115,9 @@ class ScreeningJob:
         """
         try:
             folder = UploadFolder.kept(self._settings.instance, job.id)
-            begin_writing(Storage.at(self._settings.instance), folder.path)
             folder.on_wait = lambda: self._let_others_pass(job, lease)
-            return {**self._outcome(job, folder, lease), "out_of_reach": None}
+            with writing(Storage.at(self._settings.instance), folder.path):
+                return {**self._outcome(job, folder, lease), "out_of_reach": None}
         except UploadAbandoned:
             raise self._left(job, folder) from None
         except BucketUnavailable as problem:
@@ -240,11 +240,9 @@ class ScreeningJob:
         folder = UploadFolder(instance, job.id)
         if done:
             folder.settle()
-        if not folder.whole.exists():
-            return  # it failed on what had arrived, and the rest still comes
         try:
-            keep_folder(Storage.at(instance), folder.path)
-        except (BucketUnavailable, FileNotFoundError) as problem:
+            deletion.put_ended(self.queue, instance, job.id)
+        except BucketUnavailable as problem:
             # the upload is there; the upkeep puts the rest once it can
             log.warning("the files of screening %s aren't all in the bucket yet: %s", job.id, problem)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from screening.bucket.folders import kept_bytes
+from screening.bucket.kept_list import kept_bytes
 from screening.errors import TooLarge
 from screening.infra.job_queue import Jobs, Owned
 

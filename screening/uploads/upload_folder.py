@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 from screening.bucket.arriving import ArrivingObject
-from screening.bucket.folders import Listed, bring_folder, keep_folder
+from screening.bucket.folders import bring_folder, keep_folder
+from screening.bucket.kept_list import Listed
 from screening.bucket.storage import SCREENINGS, WHOLE, Storage
 from screening.errors import Conflict
 from screening.infra.atomic_file import sync_folder

@@ -21,6 +21,7 @@ from screening.bucket import bucket
 from screening.bucket import storage as storage_module
 from screening.bucket.arriving import ArrivingObject
 from screening.bucket.bucket import PART_BYTES
+from screening.bucket.folders import forget_list
 from screening.bucket.storage import KEPT, WHOLE, Storage
 from screening.bucket.unfinished import unfinished
 from screening.infra.job_queue import now
@@ -52,6 +53,8 @@ def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     """A way that is fixed works at once."""
     monkeypatch.setattr(bucket, "PAUSE_SECONDS", 0.0)
     monkeypatch.setattr(bucket, "RETRIES", 1)
+    # a busy machine may take longer to have parts taken back
+    monkeypatch.setattr("screening.bucket.arriving.LEAVE_SECONDS", 60.0)
 
 
 @pytest.fixture
@@ -72,6 +75,23 @@ def kept(services: Services) -> Callable[[str], Path]:
         return folder
 
     return wait
+
+
+@pytest.fixture
+def waiting(analyst: Person, services: Services, sample: bytes, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Screening of the sample that waits for a worker."""
+    monkeypatch.setattr("screening.web.pages.uploads.WAIT_SECONDS", 0.0)
+    assert analyst.upload(sample).status_code == 303
+    (screening_id,) = services.screenings.ids()
+    return screening_id
+
+
+def settle() -> None:
+    """Wait until nothing of an ended screening is put away any more."""
+    for thread in threading.enumerate():
+        if thread.name == "settle":
+            thread.join(60)
+            assert not thread.is_alive()
 
 
 def stored(services: Services) -> set[str]:
@@ -195,37 +215,21 @@ def test_parts_that_a_killed_process_left_are_removed_and_those_of_an_upload_tha
 
 
 def test_an_upload_waits_in_the_bucket_for_a_worker_of_another_disk(
-    analyst: Person,
-    services: Services,
-    settings: Settings,
-    sample: bytes,
-    monkeypatch: pytest.MonkeyPatch,
-    kept: Callable[[str], Path],
+    waiting: str, services: Services, settings: Settings, sample: bytes, kept: Callable[[str], Path]
 ) -> None:
-    monkeypatch.setattr("screening.web.pages.uploads.WAIT_SECONDS", 0.0)
-    assert analyst.upload(sample).status_code == 303
-    (screening_id,) = services.screenings.ids()
-    assert services.screenings.state(screening_id) == QUEUED
-    assert stored(services) == {f"{screening_id}/input", f"{screening_id}/{KEPT}"}
-    shutil.rmtree(services.settings.instance / "screenings" / screening_id)
+    assert services.screenings.state(waiting) == QUEUED
+    assert stored(services) == {f"{waiting}/input", f"{waiting}/{KEPT}"}
+    shutil.rmtree(services.settings.instance / "screenings" / waiting)
     worker = Worker(settings, services.screenings, services.detectors)
     assert worker.work_once()
-    assert services.screenings.state(screening_id) == DONE
-    assert (kept(screening_id) / "input").read_bytes() == sample
+    assert services.screenings.state(waiting) == DONE
+    assert (kept(waiting) / "input").read_bytes() == sample
 
 
 def test_a_screening_waits_for_a_bucket_that_is_away_and_not_for_ever(
-    analyst: Person,
-    services: Services,
-    settings: Settings,
-    bucket_home: Home,
-    sample: bytes,
-    monkeypatch: pytest.MonkeyPatch,
+    waiting: str, analyst: Person, services: Services, settings: Settings, bucket_home: Home
 ) -> None:
-    monkeypatch.setattr("screening.web.pages.uploads.WAIT_SECONDS", 0.0)
-    assert analyst.upload(sample).status_code == 303
-    (screening_id,) = services.screenings.ids()
-    shutil.rmtree(settings.instance / "screenings" / screening_id)
+    shutil.rmtree(settings.instance / "screenings" / waiting)
     bucket_home.way.fault = "unreachable"
     worker = Worker(settings, services.screenings, services.detectors)
 
@@ -235,7 +239,7 @@ def test_a_screening_waits_for_a_bucket_that_is_away_and_not_for_ever(
         with services.database.write() as session:
             session.execute(update(Screening).values(values))
         assert worker.work_once()
-        found = services.screenings.get(screening_id)
+        found = services.screenings.get(waiting)
         assert found is not None
         return found
 
@@ -243,7 +247,7 @@ def test_a_screening_waits_for_a_bucket_that_is_away_and_not_for_ever(
     assert (found.state, found.attempts, found.error) == (QUEUED, 0, None)
     # nobody takes it for a while, and it says why it waits
     assert not worker.work_once()
-    assert "Waiting until its file can be reached" in analyst.client.get(f"/results/{screening_id}").text
+    assert "Waiting until its file can be reached" in analyst.client.get(f"/results/{waiting}").text
     since = found.out_of_reach
     assert since is not None
     assert tried(since).out_of_reach == since
@@ -252,13 +256,13 @@ def test_a_screening_waits_for_a_bucket_that_is_away_and_not_for_ever(
     assert ended.error is not None
     assert "couldn't be reached for 24 hours: it can't be reached" in ended.error["what"]
     bucket_home.way.fault = None
-    assert stored(services) == {f"{screening_id}/input", f"{screening_id}/{KEPT}"}
+    assert stored(services) == {f"{waiting}/input", f"{waiting}/{KEPT}"}
     with services.database.write() as session:
-        again = session.get(Screening, screening_id)
+        again = session.get(Screening, waiting)
         assert again is not None
         back_to_queue(again, check_first=False)
     assert worker.work_once()
-    done = services.screenings.get(screening_id)
+    done = services.screenings.get(waiting)
     assert done is not None
     assert (done.state, done.out_of_reach) == (DONE, None)
 
@@ -306,30 +310,20 @@ def test_card_numbers_leave_the_bucket_with_the_upload_that_had_them(
 
 
 def test_results_that_could_not_be_put_are_put_later_and_stay_on_the_disk_until_then(
-    analyst: Person,
-    services: Services,
-    settings: Settings,
-    bucket_home: Home,
-    sample: bytes,
-    monkeypatch: pytest.MonkeyPatch,
+    waiting: str, analyst: Person, services: Services, settings: Settings, bucket_home: Home, sample: bytes
 ) -> None:
-    monkeypatch.setattr("screening.web.pages.uploads.WAIT_SECONDS", 0.0)
-    assert analyst.upload(sample).status_code == 303
-    (screening_id,) = services.screenings.ids()
     bucket_home.way.fault = "broken"
     worker = Worker(settings, services.screenings, services.detectors)
     assert worker.work_once()
-    assert services.screenings.state(screening_id) == DONE
-    for thread in threading.enumerate():
-        if thread.name == "settle":
-            thread.join(60)
-    before = pages(analyst, screening_id)
+    assert services.screenings.state(waiting) == DONE
+    settle()
+    before = pages(analyst, waiting)
     storage = Storage(settings.instance, bucket_home.url, 1)
     assert storage.trim() == 0
     bucket_home.way.fault = None
     assert deletion.put_missing(services.screenings, settings.instance) == 1
     assert deletion.put_missing(services.screenings, settings.instance) == 0
-    folder = settings.instance / "screenings" / screening_id
+    folder = settings.instance / "screenings" / waiting
     used = time.time_ns() - int(2e9 * storage_module.YOUNG_SECONDS)
     os.utime(folder / KEPT, ns=(used, (folder / KEPT).stat().st_mtime_ns))
     assert storage.trim() > len(sample)
@@ -340,11 +334,58 @@ def test_results_that_could_not_be_put_are_put_later_and_stay_on_the_disk_until_
         services.quota.require("ana", settings.stored_per_account - len(sample))
     assert deletion.put_missing(services.screenings, settings.instance) == 0
     bucket_home.way.fault = "unreachable"
-    answer = analyst.client.get(f"/results/{screening_id}")
+    answer = analyst.client.get(f"/results/{waiting}")
     assert answer.status_code == 503
     assert "be used at the moment" in answer.text
     bucket_home.way.fault = None
-    assert pages(analyst, screening_id) == before
+    assert pages(analyst, waiting) == before
+
+
+def test_files_of_a_screening_that_is_deleted_while_they_are_put_do_not_stay_in_the_bucket(
+    waiting: str, services: Services, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert Worker(settings, services.screenings, services.detectors).work_once()
+    settle()
+    storage = Storage.of(settings)
+    forget_list(settings.instance / "screenings" / waiting)
+    storage.bucket.delete([f"screenings/{waiting}/{KEPT}"])
+    put = storage.bucket.put
+
+    def meanwhile(path: Path, key: str) -> None:
+        put(path, key)
+        deletion.delete(services.screenings, settings.instance, waiting)
+        storage.bucket.write(key, b"it arrives there late")
+        late.append(key)
+
+    late = list[str]()
+    monkeypatch.setattr(storage.bucket, "put", meanwhile)
+    assert deletion.put_missing(services.screenings, settings.instance) == 0
+    assert late
+    assert stored(services) == set()
+
+
+def test_screenings_that_cannot_be_put_do_not_keep_others_from_being_put(
+    analyst: Person,
+    services: Services,
+    worker: Worker,
+    sample: bytes,
+    kept: Callable[[str], Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for _ in range(2):
+        assert analyst.upload(sample).status_code == 303
+    first, second = sorted(services.screenings.ids())
+    storage = Storage.of(services.settings)
+    # an object is gone, and what was brought beside it is later than the list
+    folder = kept(first)
+    (folder / "meta.json").unlink()
+    storage.bucket.delete([f"screenings/{first}/meta.json"])
+    (folder / "reasons.json").touch()
+    forget_list(kept(second))
+    monkeypatch.setattr(deletion, "MOST_PUT", 1)
+    assert deletion.put_missing(services.screenings, services.settings.instance) == 1
+    assert (services.settings.instance / "screenings" / second / KEPT).exists()
+    assert deletion.put_missing(services.screenings, services.settings.instance) == 0
 
 
 def test_a_bucket_that_cannot_be_used_for_long_is_an_alert_and_metrics_tell_of_the_cache(

@@ -14,13 +14,15 @@ import pytest
 from screening.bucket import bucket, storage
 from screening.bucket.faults import BucketUnavailable
 from screening.bucket.folders import (
-    begin_writing,
     bring_folder,
     drop_folder,
+    forget_list,
     is_kept,
     keep_folder,
-    kept_bytes,
+    turn_of,
+    writing,
 )
+from screening.bucket.kept_list import kept_bytes
 from screening.bucket.storage import KEPT, WHOLE, Storage
 from screening.errors import NotReady
 from tests.s3_server import Home
@@ -61,6 +63,12 @@ def on_disk(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.name not in {KEPT, WHOLE}}
 
 
+def written(home: Storage, folder: Path) -> None:
+    """Screen the file once more, as it were: one of the files has other bytes then."""
+    with writing(home, folder):
+        (folder / "input").write_bytes(b"other")
+
+
 def test_an_object_that_somebody_removed_is_told_of_and_costs_no_other(home: Storage, folder: Path) -> None:
     home.bucket.delete([home.key(folder / "canonical.csv")])
     shutil.rmtree(folder)
@@ -68,8 +76,9 @@ def test_an_object_that_somebody_removed_is_told_of_and_costs_no_other(home: Sto
         with pytest.raises(NotReady, match=r"gone from the bucket.*canonical\.csv"):
             bring_folder(home, folder)
         # as a worker does that failed for it, and the upkeep after it
-        begin_writing(home, folder)
-        keep_folder(home, folder)
+        with writing(home, folder):
+            pass
+        assert not keep_folder(home, folder)
     assert stored(home) == {"input", "rows.npy", KEPT}
     (folder / "canonical.csv").write_bytes(FILES["canonical.csv"])
     home.keep(folder / "canonical.csv")
@@ -105,7 +114,7 @@ def test_a_list_that_is_damaged_on_the_disk_is_got_again(
         (folder / name).unlink()
     assert kept_bytes(folder) == 0
     bucket_home.way.fault = "broken"
-    for each in (bring_folder, begin_writing, keep_folder):
+    for each in (bring_folder, written, keep_folder):
         with pytest.raises(BucketUnavailable):
             each(home, folder)
     bucket_home.way.fault = None
@@ -126,12 +135,12 @@ def test_a_damaged_list_of_what_the_bucket_never_had_is_no_list(home: Storage, f
 
 
 def test_what_was_written_since_takes_the_place_of_what_was_kept(home: Storage, folder: Path) -> None:
-    begin_writing(home, folder)
-    assert not is_kept(folder)
-    (folder / "rows.npy").unlink()
-    (folder / "more.npy").write_bytes(b"more")
-    (folder / "input").write_bytes(b"other")
-    keep_folder(home, folder)
+    with writing(home, folder):
+        assert not is_kept(folder)
+        (folder / "rows.npy").unlink()
+        (folder / "more.npy").write_bytes(b"more")
+        (folder / "input").write_bytes(b"other")
+    assert keep_folder(home, folder)
     shutil.rmtree(folder)
     bring_folder(home, folder)
     assert on_disk(folder) == {
@@ -148,10 +157,10 @@ def test_a_folder_that_was_looked_at_is_looked_at_again_once_it_changes(home: St
         for _ in range(2):
             assert home.has_all_of(folder)
             assert [(each.place, each.size) for each in home.cached()] == [(folder, TOTAL)]
-    begin_writing(home, folder)
-    assert not home.has_all_of(folder)
-    assert home.cached() == []
-    (folder / "rows.npy").write_bytes(b"others")
+    with writing(home, folder):
+        assert not home.has_all_of(folder)
+        assert home.cached() == []
+        (folder / "rows.npy").write_bytes(b"others")
     keep_folder(home, folder)
     assert home.has_all_of(folder)
     drop_folder(home, folder)
@@ -183,11 +192,64 @@ def test_the_cache_lets_a_screening_go_for_one_list_and_keeps_what_the_bucket_ha
 
 def test_what_a_process_left_that_was_killed_while_it_got_a_file_goes(home: Storage, folder: Path) -> None:
     old, young = folder / "a.1.fetched.part", folder / "b.2.fetched.part"
-    for path in (old, young):
+    listing = folder / f"{KEPT}.3.part"
+    for path in (old, young, listing):
         path.touch()
-    os.utime(old, (0, time.time() - 2 * storage.LEFT_SECONDS))
+    # what is left until then isn't taken for something that the bucket hasn't
+    assert is_kept(folder)
+    assert home.has_all_of(folder)
+    for path in (old, listing):
+        os.utime(path, (0, time.time() - 2 * storage.LEFT_SECONDS))
     home.clear_left()
-    assert (old.exists(), young.exists()) == (False, True)
+    assert [path.exists() for path in (old, young, listing)] == [False, True, False]
+
+
+def test_what_is_deleted_or_used_while_the_bucket_is_asked_costs_no_other(
+    home: Storage, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone, used = folder.with_name("b" * 32), folder.with_name("c" * 32)
+    for each in (used, gone):
+        shutil.copytree(folder, each)
+        (each / KEPT).unlink()
+        keep_folder(home, each)
+    for seconds, each in enumerate((folder, used, gone)):
+        age(each, 3 * storage.YOUNG_SECONDS + seconds)
+    home.most = 1
+    sizes = home.sizes
+
+    def meanwhile(prefix: str) -> dict[Path, int]:
+        shutil.rmtree(gone, ignore_errors=True)
+        bring_folder(home, used)
+        return sizes(prefix)
+
+    monkeypatch.setattr(home, "sizes", meanwhile)
+    assert home.trim() == TOTAL
+    assert on_disk(used) == FILES
+    assert on_disk(folder) == {}
+
+
+def test_a_folder_that_a_killed_process_has_just_made_is_brought(home: Storage, folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.mkdir()
+    bring_folder(home, folder)
+    assert on_disk(folder) == FILES
+
+
+@pytest.mark.parametrize("told", [b"{", b'{"../../users.txt": {"size": 1, "sha256": ""}}', b'{"a\\\\b": 1}'])
+def test_a_list_that_is_damaged_in_the_bucket_is_told_of_and_written_again(
+    home: Storage, folder: Path, told: bytes
+) -> None:
+    home.bucket.write(home.key(folder / KEPT), told)
+    before = folder.rename(folder.with_name("before"))
+    with pytest.raises(NotReady, match=r"list of a screening's files in the bucket is damaged.*screenings/a"):
+        bring_folder(home, folder)
+    assert not folder.exists()
+    before.rename(folder)
+    written(home, folder)
+    assert keep_folder(home, folder)
+    shutil.rmtree(folder)
+    bring_folder(home, folder)
+    assert on_disk(folder) == {**FILES, "input": b"other"}
 
 
 def age(folder: Path, seconds: float) -> None:
@@ -206,8 +268,7 @@ def test_what_is_written_while_a_folder_is_kept_is_kept_next(
         put(path, key)
         (folder / "reasons.json").write_bytes(b"{}")
 
-    begin_writing(home, folder)
-    (folder / "input").write_bytes(b"other")
+    written(home, folder)
     monkeypatch.setattr(home.bucket, "put", meanwhile)
     keep_folder(home, folder)
     assert not is_kept(folder)
@@ -221,8 +282,7 @@ def test_two_that_keep_a_folder_take_turns(
     home: Storage, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The job and the upkeep, once a screening has ended: the second one finds nothing to do, and writes nothing."""
-    begin_writing(home, folder)
-    (folder / "input").write_bytes(b"other")
+    written(home, folder)
     put, first, go_on = home.bucket.put, threading.Event(), threading.Event()
     puts: list[str] = []
 
@@ -243,3 +303,59 @@ def test_two_that_keep_a_folder_take_turns(
     assert puts == ["input"]
     assert is_kept(folder)
     assert {path.name for path in folder.iterdir()} == {*FILES, KEPT, WHOLE}
+
+
+def test_a_list_of_what_was_there_before_somebody_wrote_counts_for_nothing(
+    home: Storage, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file was checked, its owner has it screened, and the check is still being put, by another process."""
+    with writing(home, folder):
+        (folder / "preflight.json").write_bytes(b"{}")
+    put = home.bucket.put
+
+    def meanwhile(path: Path, key: str) -> None:
+        put(path, key)
+        with writing(home, folder):
+            (folder / "preflight.json").unlink()
+            (folder / "rows.npy").write_bytes(b"98765")
+
+    monkeypatch.setattr(home.bucket, "put", meanwhile)
+    assert not keep_folder(home, folder)
+    monkeypatch.undo()
+    bring_folder(home, folder)
+    outcome = {**FILES, "rows.npy": b"98765"}
+    assert on_disk(folder) == outcome
+    assert keep_folder(home, folder)
+    age(folder, 2 * storage.YOUNG_SECONDS)
+    home.most = 1
+    assert home.trim() == TOTAL
+    bring_folder(home, folder)
+    assert on_disk(folder) == outcome
+    assert stored(home) == {*FILES, KEPT}
+
+
+def test_a_list_that_was_made_while_somebody_wrote_goes_at_the_end_unless_another_one_wrote_then(
+    home: Storage, folder: Path
+) -> None:
+    with writing(home, folder):
+        # it began to look just before
+        keep_folder(home, folder)
+        assert is_kept(folder)
+    assert not is_kept(folder)
+    keep_folder(home, folder)
+    with writing(home, folder):  # by a host that is cut off from here on
+        written(home, folder)
+        keep_folder(home, folder)
+        age(folder, 2 * storage.YOUNG_SECONDS)
+        home.most = 1
+        assert home.trim() == TOTAL + len(b"other") - len(FILES["input"])
+    assert not keep_folder(home, folder)
+    assert stored(home) == {*FILES, KEPT}
+
+
+def test_who_saw_that_nobody_writes_and_is_late_keeps_nothing(home: Storage, folder: Path) -> None:
+    turn = turn_of(folder)
+    forget_list(folder)
+    assert not keep_folder(home, folder, turn=turn)
+    assert not is_kept(folder)
+    assert keep_folder(home, folder, turn=turn_of(folder))
