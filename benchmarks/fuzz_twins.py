@@ -157,7 +157,7 @@ class Parquets:
         except (pa.ArrowException, TypeError, ValueError):
             return column, texts
 
-    def _time(self, times: list[dt.datetime]) -> Column:  # noqa: PLR0911  one for each way
+    def _time(self, times: list[dt.datetime]) -> Column:
         pick, iso = self._pick, [f"{each:%Y-%m-%d %H:%M:%S}" for each in times]
         seconds = [int(each.replace(tzinfo=dt.UTC).timestamp()) for each in times]
         way = pick.randrange(9)
@@ -222,7 +222,7 @@ class Parquets:
             return pa.array(ids, pa.int64()).dictionary_encode().cast(kind), texts
         return pa.array(values, kind), texts
 
-    def _amounts(self, amounts: list[Decimal]) -> Column:  # noqa: PLR0911  one for each way
+    def _amounts(self, amounts: list[Decimal]) -> Column:
         pick, texts = self._pick, list(map(str, amounts))
         way = pick.randrange(9)
         if way <= 1:

@@ -170,7 +170,7 @@ class KeyRing:
             checked.append(caller)
         return checked
 
-    def _entry_of(  # noqa: PLR0911 -- one line for each refusal, in the order in which they are told
+    def _entry_of(  # one line for each refusal, in the order in which they are told
         self, authorization: str | None, scope: str, now: float
     ) -> tuple[KeyHolder, _Entry, float] | Refusal:
         """Return whose key a header carries, which may do what ``scope`` is for; with the time."""
@@ -306,7 +306,7 @@ class KeyRing:
                     self._accounts, self._revision, self._reread = accounts, revision or 0, begun
         except (SQLAlchemyError, NotReady, OSError) as problem:
             self._failed = time.monotonic()
-            log.error("API keys can't be checked: %s", getattr(problem, "orig", problem))  # noqa: TRY400
+            log.error("API keys can't be checked: %s", getattr(problem, "orig", problem))
             return False
         self._looked = begun
         return True

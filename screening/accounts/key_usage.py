@@ -138,7 +138,7 @@ class KeyUsage:
             try:
                 new = self._write(used, met, now)
             except SQLAlchemyError as problem:
-                log.error("the use of API keys was not kept: %s", getattr(problem, "orig", problem))  # noqa: TRY400
+                log.error("the use of API keys was not kept: %s", getattr(problem, "orig", problem))
                 self._met.extendleft(reversed(met))
                 for use, _ in used:
                     use.due = now + 1

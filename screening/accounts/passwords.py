@@ -93,7 +93,7 @@ class Hasher:
             with self._turns:
                 return check_password_hash(kept, normalised(password))
         except (ValueError, TypeError, OverflowError, MemoryError, UnicodeError) as problem:
-            log.error("the password hash of %r in users.txt can't be used: %s", whose, type(problem).__name__)  # noqa: TRY400
+            log.error("the password hash of %r in users.txt can't be used: %s", whose, type(problem).__name__)
             return False
 
 

@@ -67,7 +67,7 @@ class UserStore:
         except FileExistsError:
             return
         except OSError as problem:
-            log.error("%s can't be made: %s", self.path.name, problem.strerror)  # noqa: TRY400 -- the sentence says it all
+            log.error("%s can't be made: %s", self.path.name, problem.strerror)
             return
         with os.fdopen(handle, "w", encoding="utf-8") as out:
             out.write(HEAD)
@@ -85,7 +85,7 @@ class UserStore:
                 self._file.change(lambda text: text.replacing(hashed))
                 log.warning("%d passwords in the clear were hashed in %s", len(hashed), self.path.name)
         except (NotReady, StorageFull) as problem:
-            log.error("%s", problem)  # noqa: TRY400 -- the sentence says it all
+            log.error("%s", problem)
 
     def _hashed(self, line: Line) -> Line:
         if line.account is None:

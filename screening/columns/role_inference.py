@@ -149,7 +149,7 @@ def _as_label(each: CellProfile, *, given: bool) -> Guess:
     return Guess(Column(each.name, Role.LABEL), why, 1.0 if given else 0.9)
 
 
-def guess_role(each: CellProfile) -> Guess:  # noqa: PLR0911 -- one for each kind of column
+def guess_role(each: CellProfile) -> Guess:
     """Guess the role of a column by its name and its cells."""
     if not each.filled:
         return ignored(each, "every cell is blank")
@@ -210,7 +210,7 @@ def guess_numbers(each: CellProfile, *, measure: bool) -> Guess:
     return guess_of(each, Role.NUMBER, CellKind.NUMBER, "numbers", 0.7)
 
 
-def named_by_numbers(each: CellProfile) -> Guess | None:  # noqa: PLR0911 -- one for each kind of name
+def named_by_numbers(each: CellProfile) -> Guess | None:
     """Return the guess of whole numbers that name somebody or something, and measure nothing."""
     entity, identifier = each.words & WORDS[Role.ENTITY], bool(each.words & IDENTIFIERS)
     rest = {word for word in each.words if not word.isdecimal()} - WORDS[Role.ENTITY] - IDENTIFIERS
@@ -247,7 +247,7 @@ def _long(each: CellProfile) -> bool:
     return bool(np.nanmedian(np.abs(each.numbers)) >= LONG)
 
 
-def guess_texts(each: CellProfile) -> Guess:  # noqa: PLR0911 -- one line for each kind of text
+def guess_texts(each: CellProfile) -> Guess:
     """Guess the role of a column of texts."""
     entity = bool(each.words & (WORDS[Role.ENTITY] | {"id"}))
     if all(map(TOKEN.fullmatch, each.values)):

@@ -173,7 +173,7 @@ class Detectors:
             try:
                 found.append(self.get(name))
             except BadArtefact as problem:  # one user's broken detector mustn't stop the others' work
-                log.error("Detector %s can't be loaded: %s", name, problem)  # noqa: TRY400
+                log.error("Detector %s can't be loaded: %s", name, problem)
         return found
 
     def offered(self) -> list[Detector]:

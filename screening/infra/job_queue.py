@@ -83,7 +83,7 @@ class Payload(TypeDecorator[Any]):
                 # half a sign can be kept and not be shown
                 json.dumps(found, ensure_ascii=False).encode()
             except (ValueError, RecursionError):
-                log.error("a damaged value in the database is left out")  # noqa: TRY400  what it holds is nobody's
+                log.error("a damaged value in the database is left out")  # what it holds is nobody's
                 return self.lost()
             if found is None:
                 return self.lost()

@@ -194,7 +194,7 @@ class Runner:
             ) as problem:  # the database may be locked or gone for a while: the runner must live
                 self._was_away = self._is_away(problem)
                 if self._was_away:
-                    log.error("%s could not look for work: %s", self._slot, problem)  # noqa: TRY400 -- it says it all
+                    log.error("%s could not look for work: %s", self._slot, problem)
                 else:
                     log.exception("%s could not look for work", self._slot)
                 # a job whose end couldn't be written is still held, and nobody is at it

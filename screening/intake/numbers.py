@@ -250,7 +250,7 @@ def with_point(written: ParsedNumber, decimal: str) -> str | None:
     return digits.replace(other, "").replace(decimal, ".")
 
 
-def explain(text: str, form: NumberForm = PLAIN) -> str:  # noqa: PLR0911 -- one for each fault
+def explain(text: str, form: NumberForm = PLAIN) -> str:
     """Explain in words why :func:`number` refuses a text."""
     shown = text.strip()
     if missing(shown):

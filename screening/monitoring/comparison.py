@@ -107,7 +107,7 @@ class DetectorComparison:
                 detector, self._ledger.observed, self._settings, datetime.fromtimestamp(self._clock(), UTC)
             )
         except (ScreeningError, OSError) as problem:
-            log.error("detector %s can't be compared with its training data: %s", detector.name, problem)  # noqa: TRY400
+            log.error("detector %s can't be compared with its training data: %s", detector.name, problem)
             return True
         if not found.days and not any(each.rows for each in found.windows):
             return False

@@ -100,7 +100,7 @@ class Opener:
             self._look(segment, done, oldest)
             self._damaged.pop(segment.name, None)
         except DamagedLedger as problem:  # the others' cases mustn't wait for its being restored
-            log.error("no cases can be opened: %s", problem)  # noqa: TRY400 -- the sentence says it all
+            log.error("no cases can be opened: %s", problem)
             self._damaged[segment.name] = now() + AGAIN
         return True
 

@@ -119,7 +119,7 @@ class TrainingJob:
             try:
                 workshop.result()
             except Killed:
-                log.error("training %s was ended from outside", job.id)  # noqa: TRY400 -- nothing of ours failed
+                log.error("training %s was ended from outside", job.id)  # nothing of ours failed
                 raise AttemptFailed from None
         lease.note(progress=0.99, stage="Compiling the net")
         check(folder.made, job.name, self._settings.instance)

@@ -51,7 +51,7 @@ def _value(made: Composition, values: list[Any], row: int) -> Any:
     return value if made.is_amount else np.datetime64(round(value * 1000), "ms").item()
 
 
-def read_part(part: ValuePart, value: Any) -> float | None:  # noqa: PLR0911 -- one for each kind
+def read_part(part: ValuePart, value: Any) -> float | None:
     """Return the number that stands for a part; NaN for a debit or credit that is blank, ``None`` for what can't be
     used.
     """

@@ -219,7 +219,7 @@ def iso_offset(plain: str) -> bool:
     return "+" in plain or "-" in plain[10:]
 
 
-def time_of(text: str, form: TimeForm = AUTO) -> float | None:  # noqa: PLR0911 -- one for each way to write it
+def time_of(text: str, form: TimeForm = AUTO) -> float | None:
     """Return seconds since 1970 of a date with or without a time of day, or of a number that counts since 1970 or 1900.
 
     With a zone it becomes UTC, without one it is as written; negative before 1970. ``None`` for a text that is none,
@@ -290,7 +290,7 @@ def readings_of(text: str) -> dict[DateOrder, float]:
     return {order: seconds for order, seconds in orders_of(bare(text)) if seconds is not None}
 
 
-def family_of(text: str) -> CellFamily | None:  # noqa: PLR0911 -- one for each family
+def family_of(text: str) -> CellFamily | None:
     """Return the family of a cell, ``None`` where it is no time at all."""
     plain = bare(text)
     if _ISO.fullmatch(plain) or _MAINFRAME.fullmatch(plain):

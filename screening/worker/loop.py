@@ -241,7 +241,7 @@ def prepare_all(detectors: Detectors, stop: threading.Event) -> None:
             detector.prepare()
         except BadArtefact as problem:
             # whoever asks it is told, too; the others' nets are no worse for it
-            log.error("Detector %s can't be used: %s", detector.name, problem)  # noqa: TRY400
+            log.error("Detector %s can't be used: %s", detector.name, problem)
 
 
 def warm_up(detector: Detector) -> None:

@@ -44,4 +44,4 @@ class JobNotices:
         try:
             self._notifications.tell("job", words, place[1].format(id=job.id), to=told.owner)
         except SQLAlchemyError as problem:
-            log.error("the owner of job %s wasn't notified: %s", job.id, type(problem).__name__)  # noqa: TRY400
+            log.error("the owner of job %s wasn't notified: %s", job.id, type(problem).__name__)

@@ -112,10 +112,10 @@ class Upkeep:
         try:
             task()
         except OSError as problem:
-            log.error("not everything could be tidied: %s", problem)  # noqa: TRY400 -- the sentence says it all
+            log.error("not everything could be tidied: %s", problem)
         except BucketUnavailable as problem:
             # sealing waits, too: what it would seal is in the database, and answers like everything else
-            log.error("%s waits for the bucket: %s", task.__name__.strip("_"), problem)  # noqa: TRY400
+            log.error("%s waits for the bucket: %s", task.__name__.strip("_"), problem)
             self._again[task.__name__] = self._clock() + AGAIN_SECONDS
         except Exception:
             log.exception("%s failed, and is tried again in a minute", task.__name__.strip("_"))

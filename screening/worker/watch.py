@@ -176,7 +176,7 @@ class AlertWatch:
         try:
             return task()
         except (SQLAlchemyError, ScreeningError, OSError) as problem:
-            log.error("%s can't be watched at the moment: %s", what, type(problem).__name__)  # noqa: TRY400
+            log.error("%s can't be watched at the moment: %s", what, type(problem).__name__)
         except Exception:  # a fault of ours mustn't end the thread, and with it all watching
             log.exception("%s can't be watched", what)
         return None

@@ -87,7 +87,7 @@ class AuditLog:
         try:
             self.chain.append(make)
         except (OSError, BadSetting) as problem:
-            log.error("the audit log can't be written: %s", getattr(problem, "strerror", None) or problem)  # noqa: TRY400
+            log.error("the audit log can't be written: %s", getattr(problem, "strerror", None) or problem)
             if not line:
                 make()
         log.info("%s", json.dumps(line, ensure_ascii=True, default=str), extra={AUDIT: line})

@@ -109,7 +109,7 @@ class CellReader:
         """
         return self.kind is CellKind.TIME and self.times is None
 
-    def read(self, text: str) -> float | None:  # noqa: PLR0911 -- one for each kind
+    def read(self, text: str) -> float | None:
         """Return the number that stands for a cell; NaN for an allowed blank, ``None`` for what can't be used."""
         if self.kind in DIRECTION_KINDS:  # where a minus is a word, too
             return direction_of(text, DIRECTION_KINDS[self.kind])
@@ -157,7 +157,7 @@ class CellReader:
         moment = times.time_of(text, self.times or times.AUTO)
         return moment is None or not self.early(moment)
 
-    def explain(self, text: str) -> str:  # noqa: PLR0911 -- one for each fault
+    def explain(self, text: str) -> str:
         """Explain in words why :meth:`read` refuses a cell."""
         if self.kind in DIRECTION_KINDS:
             return "is no word for debit or credit that is known here" if text.strip() else NO_WORD

@@ -41,9 +41,7 @@ COMPARE: Mapping[str, Callable[[float, float], bool]] = {
 RECKON: Mapping[str, Callable[[float, float], float]] = {"+": add, "-": sub, "*": mul}
 
 
-def compiled(  # noqa: PLR0911 -- one for each kind of part
-    condition: Condition, lists: Mapping[str, Collection[str]]
-) -> Answer:
+def compiled(condition: Condition, lists: Mapping[str, Collection[str]]) -> Answer:
     """Return the function of a tree.
 
     Args:

@@ -97,7 +97,7 @@ class _Writer:
             return f"({word.join(self._rule(each) for each in condition.of)})"
         return self._known[condition]
 
-    def _test(self, test: Test) -> str:  # noqa: PLR0911 -- one for each kind
+    def _test(self, test: Test) -> str:
         if isinstance(test, Compare):
             return f"({self._finite(test.left)} {SIGNS.get(test.sign, test.sign)} {self._finite(test.right)})"
         if isinstance(test, Equal):

@@ -218,7 +218,7 @@ def load_user(session_id: str) -> User | None:
     try:
         found = store().find(session_id)
     except DatabaseError as problem:
-        log.error("sessions can't be read: %s", problem.orig)  # noqa: TRY400
+        log.error("sessions can't be read: %s", problem.orig)
         g.sessions_unreadable = True
         return None
     if found is None:
@@ -227,7 +227,7 @@ def load_user(session_id: str) -> User | None:
     try:
         account = services().users.get(found.username)
     except NotReady as problem:
-        log.error("%s", problem)  # noqa: TRY400
+        log.error("%s", problem)
         return None
     if account is None or not account.active or found.proof != proof_of(account):
         # it must not come back when the account does
@@ -237,7 +237,7 @@ def load_user(session_id: str) -> User | None:
         try:
             store().touch(session_id, found)
         except DatabaseError as problem:  # only the time of the last use is lost
-            log.error("the last use of a session was not kept: %s", problem.orig)  # noqa: TRY400
+            log.error("the last use of a session was not kept: %s", problem.orig)
     return User(account, session_id, must_change=found.must_change)
 
 
