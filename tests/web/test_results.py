@@ -129,6 +129,9 @@ def test_what_has_no_result_is_a_conflict_and_not_a_server_that_isnt_ready(
         ("/rows?view=queue&page=2", "?view=queue&page=2"),
         ("/threshold?at=0.5", "?view=overview&at=0.5"),
         ("/progress", ""),
+        # names that Flask's own url_for takes for something else
+        ("/rows?endpoint=x&_method=POST&_scheme=ftp", "?view=rows&endpoint=x&_method=POST&_scheme=ftp"),
+        ("/rows?q=a%26b&q=c", "?view=rows&q=a%26b&q=c"),
     ],
 )
 def test_who_opens_a_part_of_a_page_by_its_address_gets_the_page(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
+from urllib.parse import urlencode
 
 from flask import Response, redirect, render_template, request, url_for
 
@@ -24,8 +25,9 @@ def fragment_of(page: str, **query: str) -> Callable[[View], View]:
         def answer(**parts: str) -> Any:
             # no script sends this of its own requests
             if request.headers.get("Sec-Fetch-Dest") == "document":
-                given: dict[str, Any] = {**query, **request.args.to_dict(), **parts}
-                return redirect(url_for(page, **given))
+                own = [(name, value) for name, value in query.items() if name not in request.args]
+                asked = urlencode([*own, *request.args.items(multi=True)])
+                return redirect(f"{url_for(page, **parts)}{asked and '?'}{asked}")
             return view(**parts)
 
         return answer
