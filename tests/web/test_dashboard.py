@@ -351,6 +351,10 @@ def test_bad_filters_and_questions_that_are_too_large_say_so_and_show_no_figures
         assert words_of_it in text_of(found["status"])
         assert found["summary"] == []
         assert all(found[f"{name}-data"] is None for name in PANELS)
+    # names that Flask's own url_for takes for something else
+    page = ana.client.get("/dashboard/?endpoint=x&_method=POST&country=DE")
+    assert page.status_code == 200
+    assert 'href="/explore/transactions?country=DE" id="all-rows"' in page.text
     services.ledger.segments.add("f" * 32, FILE, table_of(month_of(1)))
     monkeypatch.setattr(
         services.ledger.questions._engine, "_seconds", 0.005

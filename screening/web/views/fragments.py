@@ -22,7 +22,7 @@ def fragment_of(page: str, **query: str) -> Callable[[View], View]:
 
     def decorated(view: View) -> View:
         @wraps(view)
-        def answer(**parts: str) -> Any:
+        def answer(**parts: Any) -> Any:
             # no script sends this of its own requests
             if request.headers.get("Sec-Fetch-Dest") == "document":
                 own = [(name, value) for name, value in query.items() if name not in request.args]

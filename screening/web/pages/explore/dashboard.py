@@ -27,6 +27,7 @@ from screening.uploads.results import ScreeningOutcome
 from screening.uploads.screenings import CHECKED, DONE, Screening
 from screening.uploads.upload_folder import UploadFolder
 from screening.web.http import headers, static_files
+from screening.web.http.ledger_filters import COMMON
 from screening.web.http.sessions import may, require, user
 from screening.web.http.static_files import FOR_EVER
 from screening.web.services import services
@@ -118,7 +119,8 @@ def index() -> Response:
         countries=select_options(found.countries),
         intervals=[(each.value, each.value.capitalize()) for each in INTERVALS],
         given=given,
-        given_rows={name: value for name, value in given.items() if name != "interval"},
+        # those alone that the list of rows knows, too
+        given_rows={name: given[name] for name in COMMON if name in given},
         everybody=owner_seen() is None,
         latest=latest,
         who=who,
