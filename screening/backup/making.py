@@ -123,8 +123,10 @@ def hold_whole(
             state = attempt.enter_context(moment(database, ledger))
             staging.take()
             staging.fetch_segments(ledger.storage, state.segments)
-            staging.fetch_screenings(ledger.storage, state.screenings)
-            lacking = [f"{LEDGER}/{name}.parquet" for name in state.segments if not staging.has_segment(name)]
+            lacking = staging.fetch_screenings(ledger.storage, state.screenings)
+            lacking += [
+                f"{LEDGER}/{name}.parquet" for name in state.segments if not staging.has_segment(name)
+            ]
             lacking += [f"screenings/{one}" for one in state.screenings if not staging.has_screening(one)]
             lacking.sort()
             if not lacking or lacking == before:

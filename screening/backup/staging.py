@@ -8,6 +8,7 @@ found it, or as the first did if it is gone by then: never as a mixture of both.
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import shutil
 import stat
@@ -18,12 +19,14 @@ from pathlib import Path
 
 from screening.backup.archive import DATABASES, INSTANCE, USERS
 from screening.bucket.claiming import NOTE
+from screening.bucket.faults import DamagedObject
 from screening.bucket.kept_list import list_of
 from screening.bucket.storage import KEPT, SCREENINGS, WHOLE, Storage
 from screening.errors import NotReady
 from screening.infra.audit.chain import HEAD
 from screening.infra.audit.log import AuditLog
 
+log = logging.getLogger("screening.backup")
 PREFIX = "backup-"
 """Beginning of the folder below the instance; what a killed command left there is removed by the next one."""
 LEFT_OUT = frozenset({"compiled", "metrics", "signals", "reserve", "restoring", NOTE})
@@ -90,7 +93,7 @@ class Staging:
                 shutil.rmtree(self.files / kind / one, ignore_errors=True)
 
     def fetch_segments(self, storage: Storage, segments: Mapping[str, str]) -> None:
-        """Get those files of the ledger out of the bucket that the disk doesn't have.
+        """Get those files of the ledger out of the bucket that the disk doesn't have, as far as it has them whole.
 
         Args:
             storage: of the instance.
@@ -107,14 +110,18 @@ class Staging:
         stored = storage.sizes(LEDGER) if missing else {}
         for path, digest in missing.items():
             if path in stored:
-                storage.bucket.get(storage.key(path), self.files / LEDGER / path.name, stored[path], digest)
+                fetch(storage, path, self.files / LEDGER / path.name, stored[path], digest)
 
-    def fetch_screenings(self, storage: Storage, screenings: Collection[str]) -> None:
+    def fetch_screenings(self, storage: Storage, screenings: Collection[str]) -> list[str]:
         """Get those files of screenings out of the bucket that the disk doesn't have.
+
+        Returns:
+            the names of those that it hasn't, or not as they were put.
 
         Raises:
             BucketUnavailable, StorageFull, OSError: they can't be got.
         """
+        lost = []
         for one in sorted(screenings) if storage.remote else ():
             unit = Path(SCREENINGS) / one
             source, kept = self._instance / unit, self.files / unit
@@ -123,10 +130,13 @@ class Staging:
             listed = list_of(storage, source)
             for name, each in listed.items():
                 self._gone.get(unit, set()).discard(unit / name)
-                if not (kept / name).exists():
-                    storage.bucket.get(storage.key(source / name), kept / name, each.size, each.sha256)
+                if not (kept / name).exists() and not fetch(
+                    storage, source / name, kept / name, each.size, each.sha256
+                ):
+                    lost.append((unit / name).as_posix())
             if listed:
                 (kept / WHOLE).touch()
+        return lost
 
     def has_segment(self, name: str) -> bool:
         """Return whether a file of the ledger was kept."""
@@ -204,6 +214,27 @@ class Staging:
         except FileNotFoundError:
             # deleted in this moment
             return
+
+
+def fetch(storage: Storage, path: Path, kept: Path, size: int, sha256: str) -> bool:
+    """Get a file out of the bucket for a backup; ``False`` where the bucket hasn't it, or not as it was put.
+
+    Args:
+        storage: of the instance.
+        path: of the file in the instance.
+        kept: where it goes.
+        size: in bytes.
+        sha256: of the file.
+
+    Raises:
+        BucketUnavailable, StorageFull, OSError: it can't be got.
+    """
+    try:
+        storage.bucket.get(storage.key(path), kept, size, sha256)
+    except (DamagedObject, FileNotFoundError) as problem:
+        log.warning("%s isn't in the backup: %s", storage.key(path), problem)
+        return False
+    return True
 
 
 def _same(kept: os.stat_result, live: os.stat_result) -> bool:

@@ -40,7 +40,7 @@ def backup(file: Path, secret: Path | None) -> None:
     click.echo(f"{about.files:,} {plural(about.files, 'file')} of {about.made}, {made.size:,} bytes: {file}")
     click.echo(f"sha256 {made.sha256}")
     for name in about.lacking:
-        _tell(f"Missing on the disk, and so in the backup: {name}")
+        _tell(f"Missing from the instance, and so from the backup: {name}")
     for name in made.damaged:
         _tell(f"Damaged on the disk, and so in the backup: {name}")
     if about.lacking or made.damaged:

@@ -219,5 +219,17 @@ def test_what_only_the_bucket_has_is_in_the_backup(instance: Path, tmp_path: Pat
         assert (saved / "input").read_bytes() == b"Time,Amount\n1,2\n"
     # and the instance's own disk isn't filled by it
     assert not any(path.exists() for path in (ledger.segments.path(made.name), lost.path, trimmed.arriving))
+
+    # what the bucket has lost, or has otherwise, is named, and doesn't keep the rest from being saved
+    bucket = ledger.storage.bucket
+    bucket.delete([ledger.storage.key(lost.arriving)])
+    bucket.write(ledger.storage.key(trimmed.arriving), b"Time,Amount\n1,3\n")
+    bucket.write(ledger.storage.key(ledger.segments.path(made.name)), b"other")
+    (tmp_path / "second").mkdir()
+    with ExitStack() as held:
+        assert hold_whole(held, Staging(instance, tmp_path / "second", []), database, ledger)[1] == [
+            f"ledger/{made.name}.parquet",
+            *(f"screenings/{folder.path.name}/input" for folder in (lost, trimmed)),
+        ]
     for each in (database, ledger.tables):
         each.engine.dispose()
