@@ -9,8 +9,10 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
+import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -22,6 +24,7 @@ from screening.bucket.storage import Storage
 from screening.errors import NotReady
 
 log = logging.getLogger("screening.bucket")
+ALIVE_SECONDS = 10.0
 LEAVE_SECONDS = 5.0
 """So long whoever gives up waits until the parts are taken back; it goes on without him after that."""
 
@@ -78,12 +81,13 @@ class ArrivingObject:
             self._size = size
             self._news.notify()
 
-    def finish(self, size: int, sha256: str) -> Listed | None:
+    def finish(self, size: int, sha256: str, alive: Callable[[], None] = lambda: None) -> Listed | None:
         """Wait until the bucket has all of it; return what it has, ``None`` where nothing was begun.
 
         Args:
             size: bytes that arrived.
             sha256: of these.
+            alive: called every few seconds: the bucket may take longer than its sender did.
 
         Raises:
             BucketUnavailable: it may not have it.
@@ -94,7 +98,12 @@ class ArrivingObject:
         with self._news:
             self._size, self._whole = size, True
             self._news.notify()
-        self._thread.join()
+        self._thread.join(ALIVE_SECONDS)
+        while self._thread.is_alive():
+            with suppress(FileNotFoundError):  # deleted meanwhile
+                os.utime(self._path)  # a worker that reads it sees by that that its end still comes
+            alive()
+            self._thread.join(ALIVE_SECONDS)
         if self._problem is not None:
             raise self._problem
         put = Listed(self._taken, self._digest.hexdigest())

@@ -205,6 +205,7 @@ class GrowingFile(io.RawIOBase):
     def _next(self, take: Callable[[], Taken]) -> Taken:
         """Return the next result of ``take``, once there is one, or nothing at the end."""
         deadline = time.monotonic() + SILENCE_SECONDS
+        touched = os.fstat(self._stream.fileno()).st_mtime_ns
         while True:
             # looked at before reading: what is read after that is all
             whole = self._folder.whole.exists()
@@ -212,8 +213,13 @@ class GrowingFile(io.RawIOBase):
             if taken or whole:
                 return taken
             # a handle on a removed file can still be read, but nothing more will come
-            if time.monotonic() > deadline or not self._folder.input.exists():
+            if not self._folder.input.exists():
                 raise UploadAbandoned
+            if time.monotonic() > deadline:
+                # whoever receives it waits for the bucket, and says so
+                if touched == (touched := os.fstat(self._stream.fileno()).st_mtime_ns):
+                    raise UploadAbandoned
+                deadline = time.monotonic() + SILENCE_SECONDS
             time.sleep(POLL_SECONDS)
             self._waited += POLL_SECONDS
             if self._waited >= PATIENCE_SECONDS:

@@ -20,6 +20,7 @@ from multipart import MultipartError, MultipartSegment, ParserLimitReached, Push
 from werkzeug.exceptions import BadRequest, ClientDisconnected, RequestEntityTooLarge
 from werkzeug.http import parse_options_header
 
+from screening.bucket.arriving import ALIVE_SECONDS
 from screening.cards.masking import without_card_numbers
 from screening.errors import StorageFull
 from screening.infra.audit.log import mask_keys
@@ -41,7 +42,6 @@ MOST_HEADER_BYTES = 16_384
 MOST_QUIET_BYTES = 65_536
 MOST_PARTS = 20
 DAMAGED = "The form's body is damaged."
-ALIVE_SECONDS = 10.0
 WISHES = ("detector", "set_aside", "may_map", "check", "tokenize", "sample", "name", "label")
 """Fields that say what shall be done with the file."""
 

@@ -174,7 +174,7 @@ def receive_file(body: FormBody | PlainBody) -> tuple[str, Wishes]:
             )
             size, sha256 = store(head, content, folder, alive)
             body.finish()
-            folder.keep_upload(arriving.finish(size, sha256))
+            folder.keep_upload(arriving.finish(size, sha256, alive.alive))
         _accept(screening_id, folder, size, sha256)
     except BaseException as problem:  # the sender left, sent too much, or the disk is full: nothing may stay
         gone = services().screenings.state(screening_id) is None

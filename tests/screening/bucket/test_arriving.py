@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import random
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -95,6 +98,32 @@ def test_a_file_that_is_refused_or_left_leaves_no_part(home: Storage, path: Path
         arrive(path, arriving)
         wait_for_part(home)
     assert (parts(home), home.sizes("screenings")) == ([], {})
+
+
+def test_who_receives_says_that_it_goes_on_while_the_bucket_takes_its_time(
+    home: Storage, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("screening.bucket.arriving.ALIVE_SECONDS", 0.01)
+    put, go_on = home.bucket.put_pieces, threading.Event()
+
+    def slowly(pieces: Iterator[bytes], key: str) -> None:
+        assert go_on.wait(60)
+        put(pieces, key)
+
+    def alive() -> None:
+        told.append(path.stat().st_mtime_ns)
+        if len(told) == 3:
+            go_on.set()
+
+    told = list[int]()
+    monkeypatch.setattr(home.bucket, "put_pieces", slowly)
+    with ArrivingObject(home, path) as arriving:
+        arrive(path, arriving)
+        os.utime(path, (0, 0))
+        assert arriving.finish(len(CONTENT), SHA256, alive) == Listed(len(CONTENT), SHA256)
+    assert len(told) >= 3
+    # a worker that reads it looks at its time
+    assert told[0] > 0
 
 
 def test_a_disk_that_gives_back_something_else_is_found_out(home: Storage, path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import threading
 import time
 from pathlib import Path
@@ -50,6 +51,27 @@ def test_a_sender_that_falls_silent_ends_the_reading(
     monkeypatch.setattr(upload_folder, "SILENCE_SECONDS", 0.05)
     with folder.open() as stream, pytest.raises(UploadAbandoned):
         stream.read(1)
+
+
+def test_a_sender_whose_upload_is_put_into_the_bucket_is_not_silent(
+    folder: UploadFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upload_folder, "SILENCE_SECONDS", 0.05)
+    begun = time.monotonic()
+
+    def wait() -> None:
+        """Say that it goes on, each time that the reader has looked in vain."""
+        moments.append(time.monotonic())
+        os.utime(folder.input, (0, len(moments)))
+        if moments[-1] - begun > 0.2:
+            folder.complete()
+
+    moments = list[float]()
+    monkeypatch.setattr(upload_folder, "PATIENCE_SECONDS", 0.0)
+    folder.on_wait = wait
+    with folder.open() as stream:
+        assert stream.read(1) == b""
+    assert moments[-1] - begun > 0.2
 
 
 def test_a_folder_that_is_gone_is_abandoned(folder: UploadFolder) -> None:

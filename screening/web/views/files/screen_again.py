@@ -93,7 +93,7 @@ def begin_copy(source: UploadFolder, wish: UploadRequest, kept: Screening) -> st
                 partial(mine.screenings.touch, made), partial(mine.quota.require, wish.owner), arriving.grown
             )
             size, digest = store(b"", pieces_of(source), folder, alive)
-            folder.keep_upload(arriving.finish(size, digest))
+            folder.keep_upload(arriving.finish(size, digest, alive.alive))
         if not mine.screenings.received(made, size, kept.sha256 or digest):
             raise Conflict("The screening was deleted before it began.", remedy="Have it screened again.")
         folder.complete()
