@@ -112,8 +112,8 @@ class Storage:
             self.bucket.put(path, self.key(path))
             self.bucket.require_size(self.key(path), size)
 
-    def bring(self, path: Path, size: int, sha256: str) -> None:
-        """See that a file of this size is on the disk, and note that it is used.
+    def bring(self, path: Path, size: int, sha256: str) -> bool:
+        """See that a file of this size is on the disk, and note that it is used; return whether it had to be got.
 
         Raises:
             BucketUnavailable: it is in the bucket, which can't be reached.
@@ -122,15 +122,16 @@ class Storage:
             StorageFull: there is no room for it.
         """
         if not self.remote:
-            return
+            return False
         with suppress(FileNotFoundError):
             note_use(path)
             if path.stat().st_size == size:
-                return
+                return False
         self.bucket.get(self.key(path), path, size, sha256)
         self._fetched += size
         if self._fetched > self.most // 16:
             self.trim()
+        return True
 
     def renew(self, path: Path, size: int, sha256: str) -> bool:
         """Get a damaged file again; ``False`` where the bucket has no better one.

@@ -11,7 +11,7 @@ import logging
 import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import chain
@@ -385,8 +385,9 @@ class Segments:
                 f"{self.storage.most >> 20:,} MB (STORAGE_CACHE_MB).",
                 remedy="Ask for a shorter period.",
             )
-        for each in among:
-            self.storage.bring(self.path(each.name), each.size, each.sha256)
+        got = [each for each in among if self.storage.bring(self.path(each.name), each.size, each.sha256)]
+        if self.remove_gone([each.name for each in got]):
+            raise FileNotFoundError("a segment left the manifest while it was got")
 
     @contextmanager
     def reading(self, among: Sequence[Segment]) -> Iterator[None]:
@@ -445,8 +446,9 @@ class Segments:
             path = self.path(each.name)
             # one that is damaged must not become what others get
             if path not in stored and path.exists() and self.fault(each) is None:
-                self.storage.keep(path)
-                count += 1
+                with suppress(FileNotFoundError):
+                    self.storage.keep(path)
+                count += not self.remove_gone([each.name])
                 if count == MOST_PUT:
                     break
         return count
@@ -466,6 +468,19 @@ class Segments:
         with self._tables.write() as session:
             session.execute(delete(SegmentDraft).where(SegmentDraft.name.in_(names)))
         return True
+
+    def remove_gone(self, names: Sequence[str]) -> bool:
+        """Remove files that were got or put while they left the manifest; whether there were any.
+
+        Who took them out of it has removed what there was, and nobody would look for what came after that.
+        """
+        if not names:
+            return False
+        with self._tables.read() as session:
+            gone = set(names).difference(session.scalars(select(Segment.name).where(Segment.name.in_(names))))
+        if gone:
+            self.storage.drop([self.path(name) for name in gone])
+        return bool(gone)
 
     def fault(self, segment: Segment) -> SegmentFault | None:
         """Compare a file with the manifest: its bytes with the hash, its rows and flags with the numbers.

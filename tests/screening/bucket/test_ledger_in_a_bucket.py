@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import select, update
 
 from screening.bucket import bucket, storage
+from screening.bucket.bucket import Bucket
 from screening.bucket.faults import BucketUnavailable
 from screening.bucket.storage import Storage
 from screening.infra.job_queue import now
@@ -146,6 +147,40 @@ def test_what_could_not_be_deleted_in_the_bucket_is_noted_and_swept_later(
         session.execute(update(SegmentDraft).values(since=now() - timedelta(hours=1)))
     assert ledger.segments.sweep() == [made.name]
     assert (stored(ledger), drafts(ledger)) == (set(), set())
+
+
+def test_what_is_got_or_put_while_it_leaves_the_ledger_does_not_stay(
+    tmp_path: Path, ledger: Ledger, bucket_home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = ledger.storage.bucket
+    for name in (A, B):
+        add(ledger, name)
+    shutil.rmtree(ledger.segments.folder)
+
+    def get(key: str, path: Path, size: int, sha256: str) -> None:
+        whole.get(key, path, size, sha256)
+        path.rename(path.with_suffix(".late"))
+        if A in path.name:
+            ledger.segments.forget(A)
+        path.with_suffix(".late").rename(path)
+
+    whole = Bucket(bucket_home.url)
+    monkeypatch.setattr(home, "get", get)
+    # it is asked again, of what there is then
+    assert counted(ledger).rows[0]["transactions"] == 3
+    (left,) = ledger.segments.all()
+    assert [path.stem for path in ledger.segments.folder.iterdir()] == [left.name]
+
+    def put(path: Path, key: str) -> None:
+        content = path.read_bytes()
+        ledger.segments.forget(B)
+        home.write(key, content)
+
+    home.delete([f"ledger/{left.name}.parquet"])
+    monkeypatch.setattr(home, "put", put)
+    assert ledger.segments.store_missing() == 0
+    assert stored(ledger) == set()
+    assert not ledger.segments.path(left.name).exists()
 
 
 def test_a_copy_that_is_damaged_on_the_disk_is_got_anew(ledger: Ledger) -> None:
