@@ -314,7 +314,7 @@ def test_what_cannot_be_done_is_one_line(app: Flask, spark: Any, tmp_path: Path)
         ("nowhere", "out", "There is no such folder"),
         ("empty", "out", "The folder holds no files"),
         ("odd", "out", "notes.docx isn't read here"),
-        ("clash.parquet", "out", "Column flagged would be written twice"),
+        ("clash.parquet", "out", "Column flagged would be there twice"),
         ("less.parquet", "out", "Column V7 is missing"),
         ("good.parquet", "taken", "The output is there already"),
     ):
@@ -367,6 +367,12 @@ def test_files_that_do_not_fit_together_are_refused_with_their_names(spark: Any,
         "twice": ({"id=1__a": rows}, "Column id stands in the files, and in the names of folders"),
         "twice in a header": ({"a": text.replace("Amount", "id")}, "Column id stands twice"),
         "blank first": ({"a": f"\n{text}"}, "It begins with an empty line"),
+        "beside folders of a column": ({"day=1__a": text, "b": text}, "1 files would be left out, first "),
+        "in a folder": ({"sub__a": rows, "b": rows}, "1 files would be left out, first "),
+        "at two depths": (
+            {"day=1__a": rows, "day=2__hour=3__b": rows},
+            "Spark can't tell which columns the names of the folders are",
+        ),
         "nothing": ({"a": "", "b": ""}, "All files are empty"),
     }
     for name, (files, words) in refused.items():
@@ -395,6 +401,16 @@ def test_files_with_other_columns_are_one_table(spark: Any, tmp_path: Path) -> N
         {**both, "id": 2, "Amount": 2.5, "note": "n", "more [1]": "m", "shop": "010"},
     ]
     assert found.lacking == {"City": "b [x].parquet", "city": "b [x].parquet", "more [1]": "a 100%.parquet"}
+
+    # several folders at once, hidden files, and a column as pandas writes its index
+    deep = folder_of(tmp_path / "deep", **{"x__a": one, "y__b": two, "c": one, "x__.part__d": one})
+    one.to_parquet(deep / "x" / "_old.parquet")
+    two.rename_axis("__index_level_0__").reset_index().to_parquet(deep / "y" / "e.parquet", index=False)
+    with sparks.reading(spark):
+        rows = [row.asDict() for row in open_folder(spark, str(deep / "*")).table.orderBy("id").collect()]
+    assert sorted((row["id"], row["__index_level_0__"]) for row in rows if row["id"] == 1) == [(1, None)] * 2
+    assert {row["__index_level_0__"] for row in rows if row["id"] == 2} == {None, 0}
+    assert len(rows) == 4
 
 
 def test_a_column_that_is_read_must_be_in_all_files(app: Flask, spark: Any, tmp_path: Path) -> None:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 from urllib.parse import unquote, urlsplit
-
-import pyarrow as pa
 
 from screening.batch.spark import hadoop_of, java_of, said_by_java
 from screening.errors import BadFile, Conflict
@@ -39,17 +36,40 @@ def literal(address: str) -> str:
     return GLOB.sub(r"\\\1", unquote(address))
 
 
-def marks_of(spark: Any, path: str) -> FileMarks:
-    """Return the marks of all files below a path, which may have wildcards."""
+ENDINGS = {"parquet": (".parquet",), "csv": (".csv", ".csv.gz", ".tsv", ".txt")}
+
+
+def kind_of(name: str) -> str | None:
+    """Return whether a file is one of Parquet or of CSV, by its name; ``None`` if it is neither."""
+    lower = name.lower()
+    return next((kind for kind, endings in ENDINGS.items() if lower.endswith(endings)), None)
+
+
+def hidden(below: str) -> bool:
+    """Return whether Spark leaves a file out by its path below the folder that is read."""
+    return any(
+        part.startswith(".") or (part.startswith("_") and "=" not in part) or part.endswith("._COPYING_")
+        for part in below.split("/")
+    )
+
+
+def listed_files(spark: Any, path: str) -> tuple[FileMarks, Mapping[str, str]]:
+    """Return the marks of all files below a path, which may have wildcards, without hidden ones; and the addresses of
+    what the path names, by their own paths.
+    """
     folder = java_of(spark).org.apache.hadoop.fs.Path(path)
     system = folder.getFileSystem(hadoop_of(spark))
-    found = {}
-    for root in system.globStatus(folder) or ():
-        files = system.listFiles(root.getPath(), True)
+    found, roots = {}, {}
+    for each in system.globStatus(folder) or ():
+        root = each.getPath().toUri().getPath()
+        roots[root] = each.getPath().toString()
+        files = system.listFiles(each.getPath(), True)
         while files.hasNext():
-            each = files.next()
-            found[each.getPath().toUri().getPath()] = (each.getLen(), each.getModificationTime())
-    return found
+            file = files.next()
+            name = file.getPath().toUri().getPath()
+            if name == root or not hidden(name.removeprefix(root).lstrip("/")):
+                found[name] = (file.getLen(), file.getModificationTime())
+    return found, roots
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +80,63 @@ class Standing:
         path: of the folder, as the operator calls it.
         files: addresses of those that are read.
         marks: of all that were there.
+        roots: addresses of what the path names, which has wildcards if they are several, by their own paths.
     """
 
     path: str
     files: tuple[str, ...]
     marks: FileMarks
+    roots: Mapping[str, str]
+
+    @classmethod
+    def of(cls, spark: Any, path: str) -> Self:
+        """Return the files of a folder, or one file.
+
+        Raises:
+            BadFile: there is no such folder, or files lie in it that Spark wouldn't read.
+        """
+        from pyspark.errors import PySparkException
+
+        marks, roots = listed_files(spark, path)
+        if not roots:
+            raise BadFile(
+                "There is no such folder.", where=path, remedy="Give the path that the executors know."
+            )
+        try:
+            # no job: Spark lists the files when it plans one
+            files = sorted(spark.read.text(path).inputFiles())
+        except PySparkException as problem:
+            if not (problem.getCondition() or "").startswith("CONFLICTING_"):
+                raise
+            raise BadFile(
+                f"Spark can't tell which columns the names of the folders are: {said_by_java(problem)}",
+                where=path,
+                remedy="Put all files at one depth, below folders of the same columns: day=2026-11-27/hour=13.",
+            ) from problem
+        found = cls(path, tuple(files), marks, roots)
+        paths = {path_of(file): any("=" in name for name in found.folders_above(file)) for file in files}
+        # where folders are columns, Spark lists the others and doesn't read them
+        read = {each for each, in_column in paths.items() if in_column or not any(paths.values())}
+        passed = sorted(each for each in marks.keys() - read if kind_of(each))
+        if passed:
+            raise BadFile(
+                f"{len(passed):,} files would be left out, first {passed[0]}: Spark reads the files of a folder, or, "
+                "where it has folders such as day=2026-11-27, those in them.",
+                where=path,
+                remedy="Move them, name their folders so, or give the folders as INPUT/*.",
+            )
+        return found
+
+    def root_of(self, file: str) -> str:
+        """Return the path of what a file was found by, from the file's address: a folder above it, or itself."""
+        path = path_of(file)
+        return max(
+            (root for root in self.roots if path == root or path.startswith(root.rstrip("/") + "/")), key=len
+        )
+
+    def folders_above(self, file: str) -> set[str]:
+        """Return the names of the folders between a file and what it was found by."""
+        return set(path_of(file).removeprefix(self.root_of(file)).strip("/").split("/")[:-1])
 
     def check(self, spark: Any) -> list[str]:
         """Return a note on files that came meanwhile.
@@ -73,7 +145,7 @@ class Standing:
             Conflict: one that was read was changed, or is gone: what was said of the folder as a whole isn't what was
                 scored.
         """
-        present, mine = marks_of(spark, self.path), set(map(path_of, self.files))
+        (present, _), mine = listed_files(spark, self.path), set(map(path_of, self.files))
         changed = sorted(each for each in mine if present.get(each) != self.marks.get(each))
         if changed:
             raise Conflict(
@@ -84,60 +156,8 @@ class Standing:
                 remedy="Let nobody write there while a job runs; remove the output, and run it again.",
             )
         endings = {each.rpartition(".")[2] for each in mine}
-        new = [
-            each
-            for each in present.keys() - self.marks.keys()
-            if each.rpartition(".")[2] in endings and not each.rpartition("/")[2].startswith((".", "_"))
-        ]
+        new = [each for each in present.keys() - self.marks.keys() if each.rpartition(".")[2] in endings]
         return [f"{len(new):,} files came while the job ran: their rows aren't in it."] if new else []
-
-
-@dataclass(frozen=True, slots=True)
-class CutCells:
-    """Finds lines of CSV in whose last cell a line break stands.
-
-    Such a line has as many cells as the header, and a part of the last one. (Where it stands in another cell, the line
-    has fewer, and is rejected.)
-
-    Args:
-        delimiter: between cells.
-        cells: in a row.
-    """
-
-    delimiter: str
-    cells: int
-
-    def __call__(self, batches: Iterable[Any]) -> Iterator[Any]:
-        """Yield one row for each batch that has such lines, with their number."""
-        for batch in batches:
-            count = sum(map(self.is_cut, batch.column(0).to_pylist()))
-            if count:
-                yield pa.RecordBatch.from_arrays([pa.array([count], pa.int64())], names=["lines"])
-
-    def is_cut(self, line: str) -> bool:
-        """Return whether a line is one."""
-        try:
-            list(csv.reader([line], delimiter=self.delimiter, strict=True))
-        except csv.Error as problem:
-            ends = "unexpected end" in str(problem)
-            return ends and len(next(csv.reader([line], delimiter=self.delimiter))) == self.cells
-        return False
-
-    def check(self, spark: Any, path: str) -> None:
-        """Refuse a folder that has some.
-
-        Raises:
-            BadFile: it has.
-        """
-        quotes = "length(value) - length(replace(value, '\"', ''))"
-        lines = spark.read.text(path).where(f"({quotes}) % 2 = 1").select("value")
-        found = lines.mapInArrow(self.__call__, "lines long").collect()
-        if found:
-            raise BadFile(
-                f"{sum(row[0] for row in found):,} rows have a line break in their last cell.",
-                where=path,
-                remedy="A row of a folder is one line. Write line breaks as spaces, or the folder as Parquet.",
-            )
 
 
 @dataclass(frozen=True, slots=True)

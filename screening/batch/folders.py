@@ -3,32 +3,32 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
+from itertools import groupby
 from typing import Any
 
 from screening.batch.cells import RAW
 from screening.batch.files import (
-    CutCells,
+    ENDINGS,
     ParquetGroup,
     Standing,
     common_types,
+    kind_of,
     literal,
-    marks_of,
     name_of,
     parquet_groups,
     path_of,
 )
+from screening.batch.lines import CutCells
 from screening.batch.scoring import ADDED
+from screening.batch.working import WORKING
 from screening.errors import BadFile
 from screening.intake.text import dialect
 from screening.intake.text.parse import Layout
 from screening.transactions.schema import normalise
 
-ENDINGS = {"parquet": (".parquet",), "csv": (".csv", ".csv.gz", ".tsv", ".txt")}
-WORKING = "__"
-"""How the names of columns begin that are made and dropped on the way."""
 EXACT = 2**53
 """Up to this a float64 holds every whole number."""
 
@@ -94,19 +94,16 @@ def open_folder(spark: Any, path: str) -> InputFolder:
         BadFile: it isn't there, holds no files that are read here or several kinds of them, files whose columns don't
             fit together, or columns that the output needs for itself.
     """
-    marks = marks_of(spark, path)
-    # no job: Spark lists the files when it plans one, and leaves out those whose names begin with _ or a dot
-    files = sorted(spark.read.text(path).inputFiles())
-    standing = Standing(path, tuple(files), marks)
-    folder = (_parquet if _kind(files, path) == "parquet" else _csv)(spark, path, standing)
+    standing = Standing.of(spark, path)
+    folder = (_parquet if _kind(standing.files, path) == "parquet" else _csv)(spark, path, standing)
     names = [name for name in folder.table.columns if name != RAW]
-    taken = {normalise(name) for name in (*ADDED, RAW)}
-    clash = [name for name in names if normalise(name) in taken or name.startswith(WORKING)]
+    taken = {normalise(name) for name in (*ADDED, RAW, *WORKING)}
+    clash = [name for name in names if normalise(name) in taken]
     if clash:
         raise BadFile(
-            f"Column {clash[0]} would be written twice: the output has one of this name of its own.",
+            f"Column {clash[0]} would be there twice: a job has one of this name of its own.",
             where=path,
-            remedy=f"Rename it; these names are taken: {', '.join((*ADDED, RAW))}, and all that begin with __.",
+            remedy=f"Rename it; these names are taken: {', '.join((*ADDED, RAW, *WORKING))}.",
         )
     return replace(folder, names=names)
 
@@ -119,18 +116,18 @@ def _parquet(spark: Any, path: str, standing: Standing) -> InputFolder:
     lacking = {name: name_of(group.files[0]) for group in groups for name in kinds if name not in group.types}
     if len(groups) == 1:
         return InputFolder(spark.read.parquet(path), [], standing, {})
-    tables = [_group(spark, path, each, kinds) for each in groups]
+    tables = [table for each in groups for table in _group(spark, each, kinds, standing)]
     # folders such as day=2026-11-27 may be in some groups alone
     table = reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), tables)
     return InputFolder(table, [], standing, lacking)
 
 
-def _group(spark: Any, path: str, group: ParquetGroup, kinds: Mapping[str, Any]) -> Any:
-    """Return the rows of files with the same columns, in the types of the whole folder."""
+def _group(spark: Any, group: ParquetGroup, kinds: Mapping[str, Any], standing: Standing) -> Iterator[Any]:
+    """Yield the rows of files with the same columns, in the types of the whole folder; those below each root apart, as
+    Spark takes the folders between a root and its files for columns.
+    """
     from pyspark.sql import functions
     from pyspark.sql.types import DoubleType, LongType, NullType
-
-    table = spark.read.option("basePath", path).parquet(*map(literal, group.files))
 
     def cell(name: str, kind: Any) -> Any:
         if isinstance(group.types.get(name, NullType()), NullType):
@@ -143,10 +140,16 @@ def _group(spark: Any, path: str, group: ParquetGroup, kinds: Mapping[str, Any])
             )
         return here.cast(kind).alias(name)
 
-    of_folders = [
-        functions.col(quoted(name)) for name in table.columns if name not in kinds and name not in group.types
-    ]
-    return table.select(*(cell(name, kind) for name, kind in kinds.items()), *of_folders)
+    for root, files in groupby(sorted(group.files, key=standing.root_of), standing.root_of):
+        some = list(files)
+        base = {} if root in map(path_of, some) else {"basePath": standing.roots[root]}
+        table = spark.read.options(**base).parquet(*map(literal, some))
+        of_folders = [
+            functions.col(quoted(name))
+            for name in table.columns
+            if name not in kinds and name not in group.types
+        ]
+        yield table.select(*(cell(name, kind) for name, kind in kinds.items()), *of_folders)
 
 
 def refuse_twice(names: Sequence[str] | Mapping[str, Any], standing: Standing) -> None:
@@ -158,8 +161,7 @@ def refuse_twice(names: Sequence[str] | Mapping[str, Any], standing: Standing) -
     twice = [name for name, count in Counter(list(names)).items() if count > 1]
     if twice:
         raise BadFile(f"Column {twice[0]} stands twice.", where=standing.path, remedy="Rename one of them.")
-    given = set(standing.path.split("/"))
-    folders = {part for file in standing.files for part in path_of(file).split("/")[:-1]} - given
+    folders = {part for file in standing.files for part in standing.folders_above(file)}
     both = sorted(name for part in folders if (name := part.partition("=")[0]) in names and "=" in part)
     if both:
         raise BadFile(
@@ -172,13 +174,13 @@ def refuse_twice(names: Sequence[str] | Mapping[str, Any], standing: Standing) -
 
 def _kind(files: Sequence[str], path: str) -> str:
     """Return whether a folder holds Parquet or CSV, by the names of its files."""
-    kinds = {_kind_of(name) for name in files}
+    kinds = set(map(kind_of, files))
     if len(kinds) == 1 and None not in kinds:
         return str(kinds.pop())
     known = ", ".join(ending for endings in ENDINGS.values() for ending in endings)
     if not files:
         raise BadFile("The folder holds no files.", where=path, remedy=f"Give a folder of {known} files.")
-    odd = next((name for name in files if _kind_of(name) is None), None)
+    odd = next((name for name in files if kind_of(name) is None), None)
     what = (
         "The folder holds files of both kinds."
         if odd is None
@@ -187,11 +189,6 @@ def _kind(files: Sequence[str], path: str) -> str:
     raise BadFile(
         what, where=path, remedy=f"Give a folder of one kind of files: {known}. Move the others away."
     )
-
-
-def _kind_of(name: str) -> str | None:
-    lower = name.lower()
-    return next((kind for kind, endings in ENDINGS.items() if lower.endswith(endings)), None)
 
 
 def _csv(spark: Any, path: str, standing: Standing) -> InputFolder:

@@ -94,8 +94,9 @@ def run(spark: Any, order: BatchOrder) -> BatchSummary:
         Conflict: its files changed meanwhile; the output says that it isn't complete.
         BatchFailed: Spark gave up.
     """
-    with quiet(), reading(spark), _plainly(order):
+    with quiet(), reading(spark), plainly():
         send_code(spark)
+        require_free(spark, order.target)
         folder = open_folder(spark, order.source)
         settled = settle(folder, order.choose, order.answers)
         checked = order.check(settled)
@@ -161,6 +162,21 @@ def _scored(
     return plan.scored(folder, past, earlier, output_schema), notes
 
 
+def require_free(spark: Any, target: str) -> None:
+    """Check that an output isn't there yet: Spark itself would say so when all rows have been looked at.
+
+    Raises:
+        BadFile: it is.
+    """
+    place = java_of(spark).org.apache.hadoop.fs.Path(target)
+    if place.getFileSystem(hadoop_of(spark)).exists(place):
+        raise BadFile(
+            "The output is there already; nothing was changed.",
+            where=target,
+            remedy="Give another folder, or remove this one.",
+        )
+
+
 def withdraw(spark: Any, target: str) -> None:
     """Take the mark from an output that says that it is complete: nothing of it counts."""
     mark = java_of(spark).org.apache.hadoop.fs.Path(f"{target}/_SUCCESS")
@@ -183,28 +199,13 @@ def output_schema(schema: Any) -> Any:
 
 
 @contextmanager
-def _plainly(order: BatchOrder) -> Iterator[None]:
+def plainly() -> Iterator[None]:
     """Say in one line what Spark says in a hundred; the log has all of it."""
     from py4j.protocol import Py4JError
-    from pyspark.errors import AnalysisException, PySparkException
+    from pyspark.errors import PySparkException
 
     try:
         yield
-    except AnalysisException as problem:
-        known = {
-            "PATH_NOT_FOUND": BadFile(
-                "There is no such folder.",
-                where=order.source,
-                remedy="Give the path that the executors know.",
-            ),
-            "PATH_ALREADY_EXISTS": BadFile(
-                "The output is there already; nothing was changed.",
-                where=order.target,
-                remedy="Give another folder, or remove this one.",
-            ),
-        }
-        log.debug("Spark refused the plan", exc_info=True)
-        raise known.get(problem.getCondition() or "") or _failed(problem) from problem
     except (PySparkException, Py4JError) as problem:
         log.exception("Spark gave up a job")
         raise _failed(problem) from problem
