@@ -219,6 +219,44 @@ def test_a_detector_that_looks_back_gives_what_a_file_gets(
         assert alone == pytest.approx(scores["fraud_probability"][row], abs=1e-6)
 
 
+def test_labels_of_the_past_count_for_rows_without_any(app: Flask, spark: Any, tmp_path: Path) -> None:
+    """Yesterday's labels are known today, today's aren't: as where the ledger remembers yesterday for a file."""
+    services: Services = app.extensions["screening"]
+    found = services.detectors.get("payments")
+    texts: dict[Hashable, str] = {"TERMINAL_ID": "str", "CUSTOMER_ID": "str"}
+    rows = pd.read_csv(ROOT / "model/detectors/payments/sample.csv", dtype=texts).sort_values("TX_DATETIME")
+    rows = rows.assign(number=np.arange(len(rows)), TERMINAL_ID=(np.arange(len(rows)) % 7).astype(str))
+    half = len(rows) // 2
+    earlier = rows[:half].assign(TX_FRAUD=(np.arange(half) % 3 == 0).astype(int))
+    now = rows[half:].drop(columns="TX_FRAUD")
+    unread = earlier[:1].assign(TX_AMOUNT="?")
+    folders = folder_of(
+        tmp_path,
+        now__a=now.to_csv(index=False),
+        earlier__a=pd.concat([earlier, unread]).to_csv(index=False),
+        less__a=earlier.drop(columns="TERMINAL_ID"),
+    )
+    words = ("batch", folders / "now", tmp_path / "out", "--detector", "payments", "--past")
+    done = run(app, *words, folders / "less")
+    assert (done.exit_code, "TERMINAL_ID" in done.output, "less" in done.output) == (1, True, True)
+    assert not (tmp_path / "out").exists()
+    done = run(app, *words, folders / "earlier")
+    assert done.exit_code == 0, done.output
+    assert "1 rows of " in done.output
+    assert "can't be read, and aren't looked back on" in done.output
+    scores = written(tmp_path / "out")
+
+    with app.app_context():
+        context = services.policy.context(found, None)
+    label = earlier["TX_FRAUD"].to_numpy().astype(np.int8)
+    now.to_csv(tmp_path / "all.csv", index=False)
+    unlabelled = screened(app, tmp_path / "all.csv", "--detector", "payments")["fraud_probability"]
+    context.remember("one", found.vectorizer.select(from_frame(earlier, found.contract)), label)
+    expected = screened(app, tmp_path / "all.csv", "--detector", "payments")["fraud_probability"]
+    np.testing.assert_allclose(scores["fraud_probability"], expected, rtol=0, atol=1e-6)
+    assert np.abs(unlabelled - expected).max() > 0.01
+
+
 def check_entered(services: Services, scores: pd.DataFrame, given: pd.DataFrame, detector: str) -> None:
     """The ledger has what the output has, as of rows of a file, and remembers the rows for later screenings."""
     columns = "number, probability, flagged, amount, event_time, label, owner, source, request, reasons"
@@ -285,10 +323,11 @@ def test_rows_that_cannot_be_read_are_kept_with_their_reasons(app: Flask, spark:
     folder = tmp_path / "in"
     folder.mkdir()
     (folder / "a.csv").write_text("\n".join(lines) + "\n")
-    done = run(app, "batch", folder, tmp_path / "out", "--detector", "card")
+    done = run(app, "batch", folder, tmp_path / "out", "--detector", "card", "--past", folder)
 
     assert done.exit_code == 0, done.output
     assert "200 rows, 10 flagged, 4 rejected" in done.output
+    assert f"Note: card decides on each row alone: {folder} isn't read" in done.output
     rejected = written(tmp_path / "out" / "result=rejected")
     ragged = "has another number of cells than the header, or a quotation mark that isn't closed in its line"
     assert rejected["number"].tolist() == ["0", "2", "4", "8"]
@@ -323,6 +362,16 @@ def test_what_cannot_be_done_is_one_line(app: Flask, spark: Any, tmp_path: Path)
         assert words in done.output
         assert "Traceback" not in done.output
         assert not (tmp_path / "out").exists()
+    words = (
+        tmp_path / "good.parquet",
+        tmp_path / "out",
+        "--detector",
+        "card",
+        "--past",
+        tmp_path / "nowhere",
+    )
+    done = run(app, "batch", *words)
+    assert f"There is no such folder. ({tmp_path / 'nowhere'})" in done.output
 
 
 def test_the_ledger_is_read_by_its_manifest(app: Flask, spark: Any) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from screening.batch.entering import BatchEntry, Entering
 from screening.batch.folders import InputFolder, open_folder
-from screening.batch.lookback import LookBackPlan
+from screening.batch.lookback import EarlierRows, LookBackPlan
 from screening.batch.observing import Observe, observe
 from screening.batch.scoring import (
     FLAG,
@@ -98,11 +98,10 @@ def run(spark: Any, order: BatchOrder) -> BatchSummary:
         send_code(spark)
         require_free(spark, order.target)
         folder = open_folder(spark, order.source)
+        earlier = None if order.past is None else open_folder(spark, order.past)
         settled = settle(folder, order.choose, order.answers)
         checked = order.check(settled)
         entry = entry_of(order, settled)
-        looks_back = order.detector.vectorizer.looks_back
-        earlier = None if order.past is None or not looks_back else open_folder(spark, order.past)
         scored, notes = _scored(spark, folder, earlier, settled, order)
         # one write, and one commit at its end: each row once, whichever executor is lost
         scored.write.mode("errorifexists").partitionBy(RESULT).parquet(order.target)
@@ -145,21 +144,35 @@ def _scored(
     sent, layout = spark.sparkContext.broadcast(order.detector), settled.layout
     if not order.detector.vectorizer.looks_back:
         alone = ScoreAlone(sent, layout, order.threshold)
-        return folder.table.mapInArrow(alone.__call__, output_schema(folder.table.schema)), []
-    notes, told = list[str](), settled.told
-    if earlier is not None:
-        earlier.require(layout)
-        before = observe(earlier, Observe(layout, surveys=False, reads=True)).told
-        assert before is not None
-        check_doubtful(before.doubtful, before.rows, list(before.problems), order.past)
-        if not before.labelled:
-            notes.append(f"In {order.past}: {unusable_label(layout)}")
-            layout = without_label(layout)
+        table = folder.table.mapInArrow(alone.__call__, output_schema(folder.table.schema))
+        unused = f"{order.detector.name} decides on each row alone: {order.past} isn't read."
+        return table, [] if earlier is None else [unused]
+    before, notes = (None, []) if earlier is None else look_at_past(earlier, settled)
+    told = settled.told
     past = None if order.context is None else order.context.between(told.first, told.last)
     if order.context is not None and past is not None:
         notes.append(f"{len(past):,} earlier rows were taken into account, {order.context.told}.")
     plan = LookBackPlan(spark, sent, layout, order.threshold)
-    return plan.scored(folder, past, earlier, output_schema), notes
+    return plan.scored(folder, past, before, output_schema), notes
+
+
+def look_at_past(earlier: InputFolder, settled: SettledForms) -> tuple[EarlierRows, list[str]]:
+    """Return the rows of a folder of earlier ones as they are looked back on, and notes.
+
+    Raises:
+        BadFile: it hasn't the columns of INPUT, or its cells are written in another way.
+    """
+    path, layout = earlier.standing.path, settled.of_past(earlier)
+    told = observe(earlier, Observe(layout, surveys=False, reads=True)).told
+    assert told is not None
+    check_doubtful(told.doubtful, told.rows, list(told.problems), path)
+    notes = []
+    if told.unread:
+        notes.append(f"{told.unread:,} rows of {path} can't be read, and aren't looked back on.")
+    if not told.labelled:
+        notes.append(f"In {path}: {unusable_label(layout)}")
+        layout = without_label(layout)
+    return EarlierRows(earlier, layout), notes
 
 
 def require_free(spark: Any, target: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,13 +30,21 @@ PARTITIONS_A_CORE = 2
 
 
 @dataclass(frozen=True, slots=True)
+class EarlierRows:
+    """A folder whose rows are looked back on, and how it is read."""
+
+    folder: InputFolder
+    layout: Layout
+
+
+@dataclass(frozen=True, slots=True)
 class LookBackPlan:
     """Everything that the rows of a detector that looks back need on their way.
 
     Args:
         spark: the session.
         detector: the broadcast detector.
-        layout: how folders are read.
+        layout: how the rows that are asked about are read.
         threshold: from which probability on a row is flagged.
     """
 
@@ -46,7 +53,7 @@ class LookBackPlan:
     layout: Layout
     threshold: float
 
-    def scored(self, folder: InputFolder, past: Past | None, earlier: InputFolder | None, added: Any) -> Any:
+    def scored(self, folder: InputFolder, past: Past | None, earlier: EarlierRows | None, added: Any) -> Any:
         """Return the rows of a folder with what is said of them; nothing is computed yet.
 
         Args:
@@ -57,11 +64,12 @@ class LookBackPlan:
         """
         steps = steps_of(definition_of(self.detector))
         own = folder.table.schema
-        rows = self._begun(folder, RowOrigin.ASKED)
+        rows = self._begun(folder, self.layout, RowOrigin.ASKED)
         if past is not None:
             rows = rows.unionByName(self._remembered(past), allowMissingColumns=True)
         if earlier is not None:
-            needed = self._begun(earlier, RowOrigin.FOLDER).select(*_names(_working(own).fields[len(own) :]))
+            begun = self._begun(earlier.folder, earlier.layout, RowOrigin.FOLDER)
+            needed = begun.select(*(field.name for field in _working(own).fields[len(own) :]))
             rows = rows.unionByName(needed, allowMissingColumns=True)
         count = max(
             PARTITIONS_A_CORE * self.spark.sparkContext.defaultParallelism,
@@ -78,9 +86,9 @@ class LookBackPlan:
             told += (step.entity,) if step.tells else ()
         return rows
 
-    def _begun(self, folder: InputFolder, origin: RowOrigin) -> Any:
+    def _begun(self, folder: InputFolder, layout: Layout, origin: RowOrigin) -> Any:
         first = steps_of(definition_of(self.detector))[0].entity
-        begin = Begin(self.detector, self.layout, origin, first)
+        begin = Begin(self.detector, layout, origin, first)
         return folder.table.mapInArrow(begin.__call__, _working(folder.table.schema))
 
     def _remembered(self, past: Past) -> Any:
@@ -102,10 +110,6 @@ class LookBackPlan:
         )
         batch = grouped_by(definition, carried, steps_of(definition)[0].entity).written()
         return self.spark.createDataFrame(pa.Table.from_batches([batch]), _working(StructType([])))
-
-
-def _names(fields: Sequence[Any]) -> list[str]:
-    return [field.name for field in fields]
 
 
 def _working(own: Any) -> Any:

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from screening.batch.cells import RAW, whole_rows
+from screening.batch.cells import whole_rows
 from screening.batch.folders import InputFolder, quoted
 from screening.cards.evidence import CardColumns
 from screening.cards.finding import LEAST
@@ -60,8 +60,8 @@ class Observations:
     """Whether all labels can be used."""
     sums: tuple[int, int] = (0, 0)
     """Sums of two hashes of each row, modulo 2**64: the same in any order."""
-    cut: bool = False
-    """Whether there are ragged rows of CSV with one quotation mark, as those are that begin within a cell."""
+    unread: int = 0
+    """Rows that can't be read, ragged ones of CSV among them, which aren't counted in ``rows``."""
 
     @classmethod
     def of(cls, parsed: Parsed, words: Mapping[str, CellWords], layout: Layout) -> Observations:
@@ -89,6 +89,7 @@ class Observations:
             last=float(times.max(initial=-np.inf)),
             labelled=layout.label is None or parsed.labels is not None,
             sums=sums_of(values),
+            unread=int(parsed.bad.sum()),
         )
 
     @property
@@ -98,9 +99,9 @@ class Observations:
 
     def merged(self, other: Observations) -> Observations:
         """Return what the rows of both tell."""
-        cut = self.cut or other.cut
+        unread = self.unread + other.unread
         if not (self.rows and other.rows):
-            return replace(self if self.rows else other, cut=cut)
+            return replace(self if self.rows else other, unread=unread)
         both = self.amounts is not None and other.amounts is not None
         return Observations(
             rows=self.rows + other.rows,
@@ -114,7 +115,7 @@ class Observations:
             labelled=self.labelled and other.labelled,
             # as the sums of one array run over
             sums=((self.sums[0] + other.sums[0]) % 2**64, (self.sums[1] + other.sums[1]) % 2**64),
-            cut=cut,
+            unread=unread,
         )
 
 
@@ -186,8 +187,7 @@ class Observe:
         cards = CardWatch(replace(layout, header=self.names), self.key) if self.reads else None
         for batch in batches:
             every, ragged = whole_rows(batch, self.names)
-            if ragged.any() and not told.cut:
-                told = replace(told, cut=begins_within(batch.column(RAW)))
+            told = replace(told, unread=told.unread + int(ragged.sum()))
             if not every.num_rows:
                 continue
             rows = every.select(list(layout.header))
@@ -208,12 +208,6 @@ class Observe:
             told if self.reads else None,
             None if cards is None or self.others is None else cards.columns,
         )
-
-
-def begins_within(lines: Any) -> bool:
-    """Return whether any of some lines, an Arrow array, has an odd number of quotation marks."""
-    marks = pc.count_substring(lines.drop_null(), '"')
-    return bool(pc.any(pc.equal(pc.bit_wise_and(marks, 1), 1)).as_py())
 
 
 def look_for_cards(watch: CardWatch, rows: Any, parsed: Parsed) -> None:

@@ -55,6 +55,20 @@ class SettledForms:
     told: Observations
     seen: tuple[str, ...] = ()
 
+    def of_past(self, earlier: InputFolder) -> Layout:
+        """Return the layout of a folder of earlier rows: the same columns in the same forms, and a label of its own.
+
+        Raises:
+            BadFile: it hasn't the columns, or not in all files.
+        """
+        try:
+            layout = layout_of(self.layout.contract, earlier.names, self.forms)
+        except BadFile as problem:
+            problem.where = earlier.standing.path
+            raise
+        earlier.require(layout)
+        return layout
+
     @property
     def notes(self) -> tuple[str, ...]:
         """Assumptions about how the columns are written, and notes on times and labels."""
@@ -119,7 +133,8 @@ def settle(
         told, cards = evidence.told, evidence.cards
         assert told is not None
         assert cards is not None
-        if everything or told.cut:
+        if everything or told.unread:
+            # what follows the line break is a row that can't be read
             folder.check_last_cells()
         check_cards(cards, ask.names, folder)
         check_doubtful(told.doubtful, told.rows, list(told.problems), None)
