@@ -362,15 +362,8 @@ def test_what_cannot_be_done_is_one_line(app: Flask, spark: Any, tmp_path: Path)
         assert words in done.output
         assert "Traceback" not in done.output
         assert not (tmp_path / "out").exists()
-    words = (
-        tmp_path / "good.parquet",
-        tmp_path / "out",
-        "--detector",
-        "card",
-        "--past",
-        tmp_path / "nowhere",
-    )
-    done = run(app, "batch", *words)
+    given = ("--detector", "card", "--past", tmp_path / "nowhere")
+    done = run(app, "batch", tmp_path / "good.parquet", tmp_path / "out", *given)
     assert f"There is no such folder. ({tmp_path / 'nowhere'})" in done.output
 
 
