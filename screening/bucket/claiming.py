@@ -87,9 +87,9 @@ def main(url: str, instance: str) -> int:
             bucket.write(PROBE, b"")
             bucket.delete([PROBE])
     except BucketUnavailable as problem:
-        print(f"{problem.why} ({str(problem.where).partition(', ')[2]})")  # noqa: T201
+        sys.stdout.write(f"{problem.why} ({str(problem.where).partition(', ')[2]})\n")
         return UNUSABLE
-    print(owner)  # noqa: T201
+    sys.stdout.write(f"{owner}\n")
     return FREE if owner == instance else TAKEN
 
 

@@ -181,10 +181,10 @@ class Storage:
         for entry in entries_of(self.instance / SCREENINGS):
             there.add(entry.name)
             with suppress(FileNotFoundError, NotADirectoryError):  # deleted in this moment, or it has no list
-                size = self._copied(entry.path, entry.stat().st_mtime_ns)
+                folder = Path(entry.path)
+                size = self._copied(folder, entry.stat().st_mtime_ns)
                 if size:
-                    used = os.stat(f"{entry.path}/{KEPT}").st_atime  # noqa: PTH116 -- of thousands
-                    found.append(StoredUnit(used, Path(entry.path), size))
+                    found.append(StoredUnit((folder / KEPT).stat().st_atime, folder, size))
         for name in self._seen.keys() - there:
             self._seen.pop(name, None)
         return sorted(found, key=lambda each: each.used)
@@ -192,22 +192,21 @@ class Storage:
     def has_all_of(self, folder: Path) -> bool:
         """Return whether the bucket has all that the folder of a screening has; looked for again when it changes."""
         try:
-            return self._copied(str(folder), folder.stat().st_mtime_ns) is not None
+            return self._copied(folder, folder.stat().st_mtime_ns) is not None
         except FileNotFoundError:
             return False
 
-    def _copied(self, folder: str, changed: int) -> int | None:
+    def _copied(self, folder: Path, changed: int) -> int | None:
         """Return :func:`copied_bytes` of a folder, known again as long as it doesn't change.
 
         A file comes and goes by its name, and the list goes before anybody writes, so the folder's time tells. That of
         one that was changed just now doesn't yet tell it from what it will be in a moment.
         """
-        name = os.path.basename(folder)  # noqa: PTH119 -- of thousands
-        known = self._seen.get(name)
+        known = self._seen.get(folder.name)
         if known is None or known[0] != changed:
-            known = changed, copied_bytes(Path(folder))
+            known = changed, copied_bytes(folder)
             if time.time_ns() - changed > RECENT:
-                self._seen[name] = known
+                self._seen[folder.name] = known
         return known[1]
 
     def trim(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+EPOCH = datetime.fromtimestamp(0, UTC).replace(tzinfo=None)
 LATEST_SECONDS = 253_402_300_799.0
 """The end of the year 9999, which is where times end, in seconds since 1970."""
 

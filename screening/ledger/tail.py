@@ -14,7 +14,6 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Self
 
 import msgspec
@@ -33,7 +32,6 @@ SEAL_ROWS, SEAL_SECONDS = 2_000, 30.0
 """The tail is sealed when it has so many rows, or when one is so old."""
 KEEP_ANSWERS_SECONDS = 24 * 3600.0
 """So long a request may be sent again under its ``Idempotency-Key``."""
-EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 -- the ledger's times are UTC without a zone
 ROW = ("owner", "rows", "written", "payload")
 ADD_ROW = text(
     "INSERT INTO ledger_tail (owner, rows, written, payload) VALUES (:owner, :rows, :written, :payload)"

@@ -16,6 +16,7 @@ sorted set of row numbers by time, and ``e:<place>:<cell>`` one for each entity.
 
 from __future__ import annotations
 
+import math
 import secrets
 import time
 from collections import defaultdict, deque
@@ -433,7 +434,7 @@ class _Changes:
         of, late = self._of, 0
         for entry in entries:
             for place, moment in enumerate(entry.values[:, entry.subject.time].tolist()):
-                if moment != moment:  # noqa: PLR0124 -- NaN: without a time it comes before and after nothing
+                if math.isnan(moment):  # without a time it comes before and after nothing
                     continue
                 last += 1
                 late += moment < newest

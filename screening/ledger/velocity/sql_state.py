@@ -8,6 +8,7 @@ So decisions are as if they had been made one after the other, whichever process
 
 from __future__ import annotations
 
+import math
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -127,7 +128,7 @@ class SqlVelocity(Velocity):
             subject = entry.subject
             times = entry.values[:, subject.time].tolist()
             for place, (cells, moment) in enumerate(zip(entry.values, times, strict=True)):
-                if moment != moment:  # noqa: PLR0124 -- NaN: without a time it comes before and after nothing
+                if math.isnan(moment):  # without a time it comes before and after nothing
                     continue
                 last += 1
                 late += moment < newest
@@ -147,7 +148,7 @@ class SqlVelocity(Velocity):
                 entities += [
                     {"subject": number, "place": each, "cell": cell, "time": moment, "seq": last}
                     for each, cell in zip(subject.tracked, cells[list(subject.tracked)].tolist(), strict=True)
-                    if cell == cell  # noqa: PLR0124 -- not NaN, a blank
+                    if not math.isnan(cell)  # a blank
                 ]
         if not rows:
             return

@@ -5,17 +5,17 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 from typing import Any
 
 from screening.ledger import identity
 from screening.ledger.filters import Cursor
+from screening.ledger.moments import EPOCH
 from screening.web.http.operations import TextKind
 
 MOMENT_BYTES = 8
 # 24 bytes in base64. The first byte is below 3, since the microseconds must make a date.
 PATTERN = "A[A-Za-v][A-Za-z0-9_-]{30}"
-EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 -- the ledger's times are UTC without a zone
 
 
 def after(row: Mapping[str, Any]) -> str:

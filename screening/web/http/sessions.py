@@ -208,7 +208,7 @@ def settle() -> None:
     A session that can't be read isn't a visitor's: 503, and the cookie stays as it is.
     """
     if ID in session:
-        current_user._get_current_object()  # noqa: SLF001 -- loads it
+        user()  # loads it
     if g.get("sessions_unreadable"):
         raise NotReady("Sessions can't be read at the moment.", remedy="Try again, then tell the operator.")
 

@@ -15,6 +15,7 @@ from screening.bucket.storage import Storage
 from screening.infra.job_queue import now
 from screening.ledger import segments as module
 from screening.ledger.ledger import Ledger
+from screening.ledger.moments import EPOCH
 from screening.ledger.rows import SCHEMA
 from screening.ledger.segments import Segments
 from screening.ledger.tables import Segment, SegmentDraft
@@ -56,7 +57,7 @@ def test_a_segment_says_what_is_in_it(ledger: Ledger) -> None:
     assert kept.latest == kept.decided_last == DECIDED
     read = pq.read_table(ledger.segments.path(kept.name))
     assert read.schema.names == SCHEMA.names
-    assert read.column("event_time").to_pylist()[1] == datetime(1970, 1, 2, 0, 0, 0, 250000)  # noqa: DTZ001 -- without a zone, as it is kept
+    assert read.column("event_time").to_pylist()[1] == EPOCH + timedelta(days=1, milliseconds=250)
     assert read.column("amount").to_pylist() == [1234, 1234, 1234]
     assert ledger.segments.path(kept.name).stat().st_mode & 0o777 == 0o600
     assert drafts(ledger) == []

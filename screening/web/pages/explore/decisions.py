@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from http import HTTPStatus
 from typing import Any
 
@@ -90,7 +91,7 @@ def of_file(screening_id: str, number: int) -> Any:
         screening=screening,
         number=number,
         last=len(found.probability),
-        probability=None if probability != probability else probability,  # noqa: PLR0124 -- NaN: set aside
+        probability=None if math.isnan(probability) else probability,  # set aside
         problem=next((one for one in found.meta["set_aside"] if one["row"] == number), None),
     )
 
