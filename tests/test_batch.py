@@ -488,11 +488,16 @@ def test_card_numbers_beyond_the_first_rows_are_found(
     first = cards(20).assign(pan="none")
     late = first.assign(pan=["4012888888881881"] * 5 + ["5105105105105100"] * 15)
     folder = folder_of(tmp_path / "in", a=first, b=late)
-    done = run(app, "batch", folder, tmp_path / "out", "--detector", "card")
-    assert done.exit_code == 1
-    assert "Column pan holds payment card numbers" in done.output
-    assert not re.search(r"\d{12}", done.output)
-    assert not (tmp_path / "out").exists()
+    # rows with a cell too much, in a folder with fewer rows than are looked at first
+    lines = late.to_csv(index=False).splitlines()
+    text = "\n".join([lines[0], *(f"{line},more" for line in lines[1:])])
+    ragged = folder_of(tmp_path / "ragged", a=first[:5].to_csv(index=False), b=text)
+    for source in (folder, ragged):
+        done = run(app, "batch", source, tmp_path / "out", "--detector", "card")
+        assert done.exit_code == 1
+        assert "Column pan holds payment card numbers" in done.output
+        assert not re.search(r"\d{12}", done.output)
+        assert not (tmp_path / "out").exists()
 
 
 def test_a_folder_that_changes_while_it_is_screened_has_no_complete_output(

@@ -21,7 +21,7 @@ from screening.batch.files import (
     parquet_groups,
     path_of,
 )
-from screening.batch.lines import CutCells
+from screening.batch.lines import CutCells, RaggedLines
 from screening.batch.scoring import ADDED
 from screening.batch.working import WORKING
 from screening.errors import BadFile
@@ -64,6 +64,14 @@ class InputFolder:
         """
         if self.cut is not None:
             self.cut.check(self.table.sparkSession, self.standing.path)
+
+    @property
+    def ragged(self) -> RaggedLines | None:
+        """Return what takes ragged rows apart, of CSV."""
+        if self.cut is None:
+            return None
+        # behind the columns of the files are those that the names of folders make
+        return RaggedLines(self.cut.delimiter, tuple(self.names[: self.cut.cells]))
 
     def require(self, layout: Layout) -> None:
         """Check that all files have the columns that are read: where one hasn't, its cells would count as blank. Labels

@@ -1,4 +1,4 @@
-"""Look at the lines of CSV of which Spark's rows tell too little: those with a cut cell, and those of ragged rows."""
+"""Look at lines of CSV where Spark's rows tell too little: a last cell that was cut off, ragged rows."""
 
 from __future__ import annotations
 
@@ -60,9 +60,32 @@ class CutCells:
             )
 
 
-def cells_of(line: str, delimiter: str) -> list[str]:
-    """Return the cells of a line, however it is quoted; the whole line where it can't be taken apart."""
-    try:
-        return next(csv.reader([line], delimiter=delimiter), [])
-    except csv.Error:
-        return [line]
+@dataclass(frozen=True, slots=True)
+class RaggedLines:
+    """Takes lines of CSV apart that have more or fewer cells than the header.
+
+    Args:
+        delimiter: between cells.
+        header: the names of the files' columns.
+    """
+
+    delimiter: str
+    header: tuple[str, ...]
+
+    @property
+    def beyond(self) -> str:
+        """What messages call the cells that no column of the header has."""
+        return f"number {len(self.header) + 1}"
+
+    def cells(self, lines: Iterable[str]) -> dict[int, list[str]]:
+        """Return the cells of lines by their places; those beyond the header have the place behind its last."""
+        found: dict[int, list[str]] = {}
+        for line in lines:
+            try:
+                row = next(csv.reader([line], delimiter=self.delimiter), [])
+            except csv.Error:
+                # too long a cell, above all
+                row = [line]
+            for place, cell in enumerate(row):
+                found.setdefault(min(place, len(self.header)), []).append(cell)
+        return found

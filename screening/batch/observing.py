@@ -8,24 +8,22 @@ kilobytes, by the classes that look at a file, and the driver puts that together
 from __future__ import annotations
 
 import pickle
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from screening.batch.cells import whole_rows
+from screening.batch.card_search import look_at_ragged, look_for_cards, without_card_numbers
+from screening.batch.cells import RAW, whole_rows
 from screening.batch.folders import InputFolder, quoted
+from screening.batch.lines import RaggedLines
 from screening.cards.evidence import CardColumns
-from screening.cards.finding import LEAST
-from screening.cards.masking import with_zeros
 from screening.errors import CellProblem
 from screening.intake import CellWords
-from screening.intake.conversion.arrow_csv import as_written, csv_of, written_schema
-from screening.intake.text.card_watch import CardWatch, take_cells
+from screening.intake.conversion.arrow_csv import csv_of, written_schema
+from screening.intake.text.card_watch import CardWatch
 from screening.intake.text.hour_watch import HourCounts, hours_of
 from screening.intake.text.parse import Layout, Parsed
 from screening.intake.text.records import Block
@@ -160,6 +158,8 @@ class Observe:
         others: columns that are looked through for card numbers beside those of the layout, where rows are read;
             ``None``: none is.
         key: by which the numbers are kept that were seen.
+        ragged: of CSV, takes ragged rows apart, which are looked through, too; their cells beyond the header are a
+            column behind all others.
     """
 
     layout: Layout
@@ -167,6 +167,7 @@ class Observe:
     reads: bool
     others: tuple[str, ...] | None = None
     key: bytes = b""
+    ragged: RaggedLines | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -184,10 +185,14 @@ class Observe:
         """Return the evidence of some batches."""
         layout = self.layout
         survey, told = Survey.of(layout), Observations()
-        cards = CardWatch(replace(layout, header=self.names), self.key) if self.reads else None
+        beyond = () if self.ragged is None else (self.ragged.beyond,)
+        watched = replace(layout, header=(*self.names, *beyond))
+        cards = CardWatch(watched, self.key) if self.reads and self.others is not None else None
         for batch in batches:
             every, ragged = whole_rows(batch, self.names)
             told = replace(told, unread=told.unread + int(ragged.sum()))
+            if cards is not None and self.ragged is not None and ragged.any():
+                look_at_ragged(cards, batch.column(RAW).drop_null().to_pylist(), self.ragged, self.names)
             if not every.num_rows:
                 continue
             rows = every.select(list(layout.header))
@@ -201,53 +206,13 @@ class Observe:
                     words.look(block, block.ends(), 1)
                 parsed = read_rows(data, layout, rows.num_rows)
                 told = told.merged(Observations.of(parsed, words.words, layout))
-                if cards is not None and self.others is not None:
+                if cards is not None:
                     look_for_cards(cards, every, parsed)
         return PartEvidence(
             survey if self.surveys else None,
             told if self.reads else None,
-            None if cards is None or self.others is None else cards.columns,
+            None if cards is None else cards.columns,
         )
-
-
-def look_for_cards(watch: CardWatch, rows: Any, parsed: Parsed) -> None:
-    """Look for card numbers in an Arrow batch, in the columns in which they are looked for in a block of a file."""
-    watch.widen(parsed.values, damaged=bool(parsed.bad.any()))
-    for place in watch.columns.watched:
-        one = rows.select([place])
-        if may_have_long_digits(one.column(0)):
-            cells = as_written(one, written_schema(one.schema)).column(0)
-            take_cells(watch.columns, place, cells.cast(pa.string()), None)
-    # what is certain by now stays so, whatever comes behind it
-    watch.columns.found(at_end=False)
-
-
-def may_have_long_digits(cells: Any) -> bool:
-    """Return whether any cell of an Arrow array may have as many digits as a card number."""
-    kind = cells.type
-    if pa.types.is_boolean(kind) or pa.types.is_date(kind):
-        return False
-    if pa.types.is_integer(kind) or pa.types.is_floating(kind):
-        bounds = pc.min_max(cells).as_py()
-        return bool(max(-(bounds["min"] or 0), bounds["max"] or 0) >= LEAST)
-    return True
-
-
-def without_card_numbers(value: Any) -> Any:
-    """Return evidence, which has cells as examples, with zeros for the digits of what may be a card number."""
-    if isinstance(value, Counter):
-        counts: Counter[Any] = Counter()
-        for key, count in value.items():
-            counts[without_card_numbers(key)] += count
-        return counts
-    if isinstance(value, dict):
-        return {without_card_numbers(key): without_card_numbers(each) for key, each in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return type(value)(map(without_card_numbers, value))
-    if is_dataclass(value) and not isinstance(value, type):
-        init = [each.name for each in fields(value) if each.init]
-        return replace(value, **{name: without_card_numbers(getattr(value, name)) for name in init})
-    return with_zeros(value) if type(value) is str else value
 
 
 def written(part: int, evidence: PartEvidence) -> Any:

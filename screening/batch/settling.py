@@ -15,7 +15,6 @@ import pyarrow.csv as arrow
 from screening.batch.folders import InputFolder
 from screening.batch.observing import Observations, Observe, observe
 from screening.cards.evidence import KEY_BYTES, CardColumns
-from screening.cards.masking import masked
 from screening.errors import BadFile, CardNumbersFound
 from screening.intake import (
     NOTHING_SAID,
@@ -115,13 +114,15 @@ def settle(
             tried = None
         needed = layout(None)
         folder.require(needed)
-        everything = sample.num_rows < SAMPLE_ROWS
+        # ragged rows of CSV aren't among them
+        everything = sample.num_rows < SAMPLE_ROWS and folder.cut is None
         ask = Observe(
             layout(tried),
             surveys=True,
             reads=tried is not None,
             others=tuple(name for name in may_hold_cards(folder) if name not in needed.header),
             key=secrets.token_bytes(KEY_BYTES),
+            ragged=folder.ragged,
         )
         evidence = ask.look(sample.to_batches()) if everything else observe(folder, ask)
         assert evidence.survey is not None
@@ -133,7 +134,7 @@ def settle(
         told, cards = evidence.told, evidence.cards
         assert told is not None
         assert cards is not None
-        if everything or told.unread:
+        if told.unread:
             # what follows the line break is a row that can't be read
             folder.check_last_cells()
         check_cards(cards, ask.names, folder)
@@ -167,15 +168,18 @@ def check_cards(cards: CardColumns, looked: Sequence[str], folder: InputFolder) 
 
     Args:
         cards: what all rows tell.
-        looked: the columns that were looked at, in the order of ``cards``.
+        looked: the columns that were looked at, in the order of ``cards``; behind them are cells beyond the header.
         folder: whose rows they are.
 
     Raises:
         CardNumbersFound: there are some. No digit is shown.
     """
-    places = sorted(folder.names.index(looked[place]) for place in cards.found())
-    if places:
-        found = CardNumbersFound.of([masked(folder.names[place].strip()) for place in places], places)
+    held = sorted(
+        (folder.names.index(looked[at]) if at < len(looked) else len(folder.names), at)
+        for at in cards.found()
+    )
+    if held:
+        found = CardNumbersFound.of([cards.name(at) for _, at in held], [place for place, _ in held])
         found.remedy = (
             "Remove the column from the files, or replace each number in them by a token, the same one for the same "
             "card."

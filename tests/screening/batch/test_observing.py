@@ -19,6 +19,8 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from screening.batch.cells import RAW
+from screening.batch.lines import RaggedLines
 from screening.batch.observing import Observe, PartEvidence, merged_all, put_together, written
 from screening.batch.settling import check_cards
 from screening.cards.finding import passes_luhn
@@ -215,6 +217,44 @@ def test_no_card_number_travels_with_the_evidence() -> None:
     assert number not in repr(again)
     assert again.cards is not None
     assert again.cards.found()
+
+
+CARDS = ("4012888888881881", "5105105105105100", "378282246310005")
+RAGGED = RaggedLines(",", (*NAMES, "note"))
+
+
+@pytest.mark.parametrize(
+    ("line", "columns"),
+    [
+        ("2026-11-27,C1,1.25,1.5,EUR,{},more", ("note",)),
+        ("2026-11-27,C1,1.25,1.5,EUR,no,x,{},y", ("number 7",)),
+        ("{},C1", ("when",)),
+        ('2026-11-27,"C1,1.25,1.5,EUR,{}', ("who",)),
+        ("2026-11-27,C1,{}.25,1.5,EUR,no,more", ()),
+    ],
+    ids=["one more", "beyond the header", "short", "quotation mark", "amounts"],
+)
+def test_card_numbers_in_ragged_rows_are_refused(line: str, columns: tuple[str, ...]) -> None:
+    """They are written as they stand, and a file with them is refused for the numbers, too."""
+    rows = [("2026-11-27 12:30:00", "C1", "1.25", "1.5", "EUR", "no")] * 3
+    whole = batch_of(rows, RAGGED.header)
+    lines = pa.array([line.format(card) for card in CARDS], pa.string())
+    batch = whole.append_column(RAW, lines)
+    forms = Forms(layout(None).readers or ())
+    look = Observe(layout(forms), surveys=False, reads=True, others=("note",), key=b"key", ragged=RAGGED)
+    # rows that aren't ragged come before and behind, with other columns
+    parts = [look.look([whole.append_column(RAW, pa.nulls(3, pa.string())), batch]), look.look([batch])]
+    seen = parts[0].merged(parts[1])
+    assert seen.told is not None
+    assert seen.cards is not None
+    assert (seen.told.rows, seen.told.unread) == (3, 6)
+    folder: Any = SimpleNamespace(names=list(RAGGED.header))
+    if columns:
+        with pytest.raises(CardNumbersFound) as found:
+            check_cards(seen.cards, look.names, folder)
+        assert found.value.columns == columns
+    else:
+        check_cards(seen.cards, look.names, folder)
 
 
 def test_cards_that_end_before_other_numbers_begin_are_found_in_any_part() -> None:
