@@ -24,6 +24,20 @@ JOIN_MILLISECONDS = 50
 """A broker waits three seconds for further members before a new group begins."""
 
 
+PART_TOPIC, PART_VALUE, PART_HEADERS = 1, 4, 10
+
+
+class MessagePart(ctypes.Structure):
+    """A part of a message that is sent, as C has it (``rd_kafka_vu_t``)."""
+
+    _fields_ = (
+        ("kind", ctypes.c_int),
+        ("pointer", ctypes.c_void_p),
+        ("size", ctypes.c_size_t),
+        ("unused", ctypes.c_char * 48),
+    )
+
+
 class Broker:
     """A broker that runs in the tests' process; other processes reach it by :attr:`address`."""
 
@@ -81,6 +95,25 @@ class Broker:
             producer.poll(0)
         assert producer.flush(SECONDS) == 0
         assert problems == []
+
+    def send_with_odd_header(self, topic: str, value: bytes) -> None:
+        """Send a message that has a header whose name isn't UTF-8, which Python's client can't send."""
+        api = self._library
+        told = api.rd_kafka_conf_new()
+        said = ctypes.create_string_buffer(512)
+        api.rd_kafka_conf_set(told, b"bootstrap.servers", self.address.encode(), said, len(said))
+        producer = api.rd_kafka_new(PRODUCER, told, said, len(said))
+        headers = api.rd_kafka_headers_new(1)
+        api.rd_kafka_header_add(headers, b"\xff", -1, b"1", 1)
+        name, body = (ctypes.create_string_buffer(each) for each in (topic.encode(), value))
+        parts = (MessagePart * 3)(
+            MessagePart(PART_TOPIC, ctypes.addressof(name)),
+            MessagePart(PART_VALUE, ctypes.addressof(body), len(value)),
+            MessagePart(PART_HEADERS, headers),
+        )
+        assert not api.rd_kafka_produceva(producer, parts, len(parts))
+        assert not api.rd_kafka_flush(producer, int(SECONDS * 1000))
+        api.rd_kafka_destroy(producer)
 
     def read(self, topic: str, count: int) -> list[Any]:
         """Return all messages of a topic once there are so many; more of them are returned, too."""
@@ -157,6 +190,13 @@ def library() -> Any:
             None,
             [pointer, ctypes.c_int16, ctypes.c_size_t, pointer],
         ),
+        "rd_kafka_headers_new": (pointer, [ctypes.c_size_t]),
+        "rd_kafka_header_add": (
+            ctypes.c_int,
+            [pointer, ctypes.c_char_p, ctypes.c_ssize_t, ctypes.c_char_p, ctypes.c_ssize_t],
+        ),
+        "rd_kafka_produceva": (pointer, [pointer, pointer, ctypes.c_size_t]),
+        "rd_kafka_flush": (ctypes.c_int, [pointer, ctypes.c_int]),
         "rd_kafka_mock_broker_set_down": (ctypes.c_int, [pointer, ctypes.c_int32]),
         "rd_kafka_mock_broker_set_up": (ctypes.c_int, [pointer, ctypes.c_int32]),
     }

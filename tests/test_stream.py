@@ -342,6 +342,29 @@ def test_what_was_rejected_is_told_by_reason_and_sent_again_once_the_cause_is_fi
     assert decided(services) == 2
 
 
+def test_a_message_that_the_client_can_not_read_or_send_again_stops_nothing(
+    app: Flask, settings: Settings, services: Services, broker: Broker, options: StreamOptions
+) -> None:
+    # once the interpreter has got used to reading headers
+    broker.send(options.topic, [(None, b"x" * 3000), *sent(cards(60))])
+    broker.send_with_odd_header(options.topic, json.dumps(cards(1)[0]).encode())
+    done = until_end(services, options)
+    assert (done.consumed, done.rejected) == (62, 2)
+    problems = [json.loads(each.value()) for each in broker.read(options.rejected, 2)]
+    assert {each["status"] for each in problems} == {422}
+    assert "has a header whose name isn't UTF-8" in "".join(each["detail"] for each in problems)
+    # its sender may send larger messages than we do
+    small = environ(settings, options) | {"STREAM_OPTIONS": "message.max.bytes=2000"}
+    said = app.test_cli_runner().invoke(args=["stream", "rejected", "--again"], env=small)
+    assert said.exit_code == 1
+    assert "messages can be sent again: 2 (they are larger than message.max.bytes, or" in said.output
+    told = RejectedMessages(options)
+    try:
+        assert told.reasons() == [], "whoever sends them is told, once"
+    finally:
+        told.close()
+
+
 def test_brokers_that_go_and_come_back_lose_nothing(
     services: Services, broker: Broker, options: StreamOptions
 ) -> None:

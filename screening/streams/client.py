@@ -62,6 +62,11 @@ class ErrorLog:
         self.last: Any = None
         """Error that was told last, but for the one that only says that no broker is left."""
 
+    @property
+    def words(self) -> str:
+        """The last error in words."""
+        return "nothing" if self.last is None else str(self.last.str()).rstrip(".")
+
     def tell(self, error: Any) -> None:
         """Log an error.
 
@@ -99,9 +104,8 @@ def require_topics(consumer: Consumer, options: StreamOptions, errors: ErrorLog)
             if errors.last is not None and (is_of_trust(errors.last) or errors.last.code() in NO_ENTRY):
                 raise refusal(errors.last, options)
             if time.monotonic() >= deadline:
-                why = "nothing" if errors.last is None else errors.last.str()
                 raise NotReady(
-                    f"No broker of STREAM_BROKERS ({options.brokers}) answers; Kafka's client says: {why}.",
+                    f"No broker of STREAM_BROKERS ({options.brokers}) answers; Kafka's client says: {errors.words}.",
                     remedy="See that they run, that this machine reaches them, and that STREAM_SECURITY is what the "
                     "port speaks; then start the stream again.",
                 )

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hmac
+from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import methodcaller
 from typing import Any
 
 import msgspec
 
+from screening.errors import BadTransaction
 from screening.streams.options import FIELD, KEY, StreamOptions
 
 HEADER = "idempotency-key"
@@ -16,11 +19,24 @@ REQUEST = frozenset({"transaction", "transactions"})
 PURPOSE = "stream keys"
 """Purpose of the secret that keys of messages are hashed with: they may be card numbers."""
 MOST_NUMBER = 64
+NO_VALUE = BadTransaction(
+    "The message has no value, as one that removes its key from a compacted topic.",
+    remedy="Send the transaction as JSON.",
+)
+NO_HEADERS = BadTransaction(
+    "The message has a header whose name isn't UTF-8, so none of its headers can be read.",
+    remedy="Name headers in UTF-8, and send it again.",
+)
+MessageHeader = tuple[str, bytes | None]
+"""Name and value."""
 JsonFields = dict[str, msgspec.Raw]
 """Object of JSON, whose values are as they came."""
 _decode_fields = msgspec.json.Decoder(JsonFields).decode
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
+# Where a name isn't UTF-8 the client notes an error and returns a list all the same, with nothing in the name's place.
+# A call from C sees the error; the interpreter's shortcut for methods that are often called doesn't, and crashes.
+_headers = methodcaller("headers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +63,8 @@ class MessageRequest:
     """A message as a request of the API: its body, and the key under which it counts once."""
 
     place: MessagePlace
-    body: bytes | None
-    """``None`` where the message has no value: such a one removes its key from a topic that is compacted."""
+    body: bytes | BadTransaction
+    """Or why the message can be no request."""
     idempotency_key: str
     key: bytes | None
     """Key of the message, which the answer has, too."""
@@ -76,11 +92,15 @@ class MessageReader:
         place = MessagePlace(message.topic(), message.partition(), message.offset())
         value, key = message.value(), message.key()
         fields = None if value is None else fields_of(value)
-        given = given_key(message.headers())
+        headers = headers_of(message)
+        given = given_key(headers or ())
         known = self._key(place, key, fields) if given is None else given
-        return MessageRequest(place, None if value is None else self._body(value, fields), known, key)
+        body = NO_HEADERS if headers is None else self._body(value, fields)
+        return MessageRequest(place, body, known, key)
 
-    def _body(self, value: bytes, fields: JsonFields | None) -> bytes:
+    def _body(self, value: bytes | None, fields: JsonFields | None) -> bytes | BadTransaction:
+        if value is None:
+            return NO_VALUE
         # what isn't an object by itself must not become one by what is put around it
         if fields is None:
             return value
@@ -111,9 +131,17 @@ def fields_of(value: bytes) -> JsonFields | None:
         return None
 
 
-def given_key(headers: list[tuple[str, bytes | None]] | None) -> str | None:
+def headers_of(message: Any) -> list[MessageHeader] | None:
+    """Return the headers of a message; ``None`` where a name isn't UTF-8, since the client tells none then."""
+    try:
+        return _headers(message) or []
+    except (SystemError, UnicodeDecodeError):
+        return None
+
+
+def given_key(headers: Sequence[MessageHeader]) -> str | None:
     """Return the ``Idempotency-Key`` among a message's headers, as it is; whoever decides says whether it is one."""
-    for name, value in headers or ():
+    for name, value in headers:
         if name.lower() == HEADER:
             return (value or b"").decode("utf-8", "replace").strip(" ")
     return None

@@ -12,6 +12,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from screening.streams.client import new_client
+from screening.streams.messages import MessageHeader
 from screening.streams.options import StreamOptions
 
 log = logging.getLogger("screening.stream")
@@ -26,8 +27,8 @@ class PendingAnswer:
 
     topic: str
     key: bytes | None
-    value: bytes
-    headers: dict[str, bytes]
+    value: bytes | None
+    headers: tuple[MessageHeader, ...]
 
 
 class Outlet:
@@ -44,6 +45,8 @@ class Outlet:
     def __init__(self, options: StreamOptions, tell: Callable[[Any], None]) -> None:
         given = {**options.producer(), "error_cb": tell}
         self._producer: Producer = new_client(Producer, given, options.secrets())
+        self.why = "nothing"
+        """What the brokers said when they didn't take an answer last."""
 
     def send(
         self,
@@ -57,7 +60,7 @@ class Outlet:
             answers: in order.
             wait: is called again and again while they haven't, and returns whether to go on waiting.
             instead: returns what is sent in the place of an answer that is larger than a message may be, given its
-                place and what was too large; ``None`` where nothing smaller can be said.
+                place and what was too large: the same where nothing smaller can be said, ``None`` to send nothing.
         """
         left = dict(enumerate(answers))
         alone: set[int] = set()
@@ -82,8 +85,8 @@ class Outlet:
 
     def _pause(self, left: int, problems: Sequence[str], wait: Callable[[], bool]) -> bool:
         """Wait a while before what wasn't taken is sent again; ``False`` if nobody waits any longer."""
-        why = "; ".join(dict.fromkeys(problems))
-        log.warning("%d answers weren't taken and are sent again: %s", left, why)
+        self.why = "; ".join(dict.fromkeys(problems))
+        log.warning("%d messages weren't taken and are sent again: %s", left, self.why)
         until = time.monotonic() + AGAIN_SECONDS
         while time.monotonic() < until:
             if not wait():
@@ -107,7 +110,7 @@ class Outlet:
                     one.topic,
                     value=one.value,
                     key=one.key,
-                    headers=one.headers,
+                    headers=list(one.headers),
                     on_delivery=partial(attempt.tell, place),
                 )
             except BufferError:  # the brokers are slower than we are
@@ -145,8 +148,10 @@ class SendAttempt:
             self.problems.append(error.str())
 
     def put_instead(self, place: int, smaller: PendingAnswer | None) -> None:
-        """Have a smaller answer sent in the place of one that is too large; ``None`` where there is none."""
+        """Have a smaller answer sent in the place of one that is too large, or none."""
         if smaller is None:
+            del self.left[place]
+        elif smaller == self.left[place]:
             self.problems.append("a message may not even be as large as what is said of one")
         else:
             self.left[place] = smaller

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import msgspec
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from screening.errors import NotReady
 from screening.streams.client import END_OF_PARTITION, ErrorLog, new_client, require_topics
-from screening.streams.messages import HEADER, MessagePlace
+from screening.streams.inlet import MOST_BYTES
+from screening.streams.messages import HEADER, MessageHeader, MessagePlace, headers_of
 from screening.streams.options import StreamOptions
+from screening.streams.outlet import Outlet, PendingAnswer
 
 SECONDS = 30.0
 """So long each step waits for the brokers."""
@@ -64,6 +65,8 @@ class SentAgain:
     """That their topic has no more."""
     decided: int = 0
     """That were decided on; only their answers were too large."""
+    unsendable: int = 0
+    """That the client can't send: they are larger than its ``message.max.bytes``, or it can't read their headers."""
 
 
 class RejectedMessages:
@@ -79,13 +82,13 @@ class RejectedMessages:
 
     def __init__(self, options: StreamOptions) -> None:
         self._options = options
-        errors = ErrorLog()
-        given = {**options.consumer(), "error_cb": errors.tell, "auto.offset.reset": "earliest"}
+        self._errors = ErrorLog()
+        given = {**options.consumer(), "error_cb": self._errors.tell, "auto.offset.reset": "earliest"}
         group = {"group.id": f"{options.group}{SUFFIX}"}
         self._problems: Consumer = new_client(Consumer, {**given, **group}, options.secrets())
         self._messages: Consumer = new_client(Consumer, {**given, **group}, options.secrets())
         try:
-            require_topics(self._problems, options, errors)
+            require_topics(self._problems, options, self._errors)
         except BaseException:
             self.close()
             raise
@@ -119,34 +122,45 @@ class RejectedMessages:
             NotReady: the brokers don't answer; what was sent by then is noted, but for the last few.
         """
         found = SentAgain()
-        producer: Producer = new_client(Producer, self._options.producer(), self._options.secrets())
+        outlet = Outlet(self._options, self._errors.tell)
         for some in self._unread():
             wanted = {}
             for message, problem in some:
                 if problem.status == DECIDED:
                     found.decided += 1
                 else:
-                    wanted[problem.place] = dict(message.headers() or ()).get(HEADER)
-            originals = self._originals(list(wanted))
-            refused: list[Any] = []
-            note = partial(note_refusal, refused)
-            for place, original in originals.items():
-                headers = [each for each in original.headers() or () if each[0].lower() != HEADER]
-                key = wanted[place]
-                producer.produce(
-                    place.topic,
-                    value=original.value(),
-                    key=original.key(),
-                    headers=[*headers, *([] if key is None else [(HEADER, key)])],
-                    on_delivery=note,
-                )
-            if producer.flush(SECONDS) or refused:
-                why = refused[0].str() if refused else "no answer"
-                raise NotReady(f"Messages weren't taken: {why}.", remedy="Run it again.")
-            found.sent += len(originals)
-            found.gone += len(wanted) - len(originals)
+                    wanted[problem.place] = dict(headers_of(message) or ()).get(HEADER)
+            waiting: list[PendingAnswer] = []
+            size = 0
+            for place, original in self._originals(wanted):
+                headers = None if original is None else headers_of(original)
+                if original is None:
+                    found.gone += 1
+                elif headers is None:
+                    found.unsendable += 1
+                else:
+                    waiting.append(message_again(original, headers, wanted[place]))
+                    size += len(original)
+                if size >= MOST_BYTES:
+                    self._send(outlet, waiting, found)
+                    waiting, size = [], 0
+            self._send(outlet, waiting, found)
             self._commit([message for message, _ in some])
         return found
+
+    @staticmethod
+    def _send(outlet: Outlet, messages: Sequence[PendingAnswer], found: SentAgain) -> None:
+        deadline = time.monotonic() + SECONDS
+        too_large: list[int] = []
+        if not outlet.send(
+            messages, lambda: time.monotonic() < deadline, lambda place, _: too_large.append(place)
+        ):
+            raise NotReady(
+                f"The brokers didn't take all messages within {SECONDS:.0f} s; they say: {outlet.why}.",
+                remedy="See that this user may write to STREAM_TOPIC, and run it again.",
+            )
+        found.unsendable += len(too_large)
+        found.sent += len(messages) - len(too_large)
 
     def _unread(self) -> Iterator[list[tuple[Any, RejectionBody]]]:
         """Yield the problems behind the position, up to where their topic ends now, some at a time."""
@@ -155,6 +169,8 @@ class RejectedMessages:
         some: list[tuple[Any, RejectionBody]] = []
         while left:
             for message in self._problems.consume(AT_ONCE, 0.5):
+                if self._is_trouble(message):
+                    continue
                 deadline = time.monotonic() + SECONDS
                 partition = message.partition()
                 if message.error() is None and message.offset() < ends[partition]:
@@ -162,7 +178,7 @@ class RejectedMessages:
                 if is_last(message, ends[partition]):
                     left.discard(partition)
             if time.monotonic() >= deadline:
-                raise NotReady(f"The brokers don't send {self._options.rejected}.", remedy="Try again.")
+                raise self._nothing_of(self._options.rejected)
             if len(some) >= AT_ONCE:
                 yield some
                 some, deadline = [], time.monotonic() + SECONDS
@@ -188,33 +204,35 @@ class RejectedMessages:
         self._problems.assign([each for each in known if each.partition in ends])
         return ends
 
-    def _originals(self, places: Sequence[MessagePlace]) -> dict[MessagePlace, Any]:
-        """Return those messages that are still there."""
-        by_partition: dict[tuple[str, int], list[int]] = defaultdict(list)
-        for place in places:
-            by_partition[place.topic, place.partition].append(place.offset)
-        found = {}
-        for (topic, partition), offsets in by_partition.items():
-            for offset in sorted(offsets):
-                message = self._message_at(TopicPartition(topic, partition, offset))
-                if message is not None:
-                    found[MessagePlace(topic, partition, offset)] = message
-        return found
+    def _originals(self, places: Iterable[MessagePlace]) -> Iterator[tuple[MessagePlace, Any]]:
+        """Yield each message, one after another in its partition; ``None`` for one that isn't there any more."""
+        for each in sorted(places, key=lambda place: (place.topic, place.partition, place.offset)):
+            yield each, self._message_at(TopicPartition(each.topic, each.partition, each.offset))
 
     def _message_at(self, place: TopicPartition) -> Any:
         self._messages.assign([place])
         deadline = time.monotonic() + SECONDS
         while time.monotonic() < deadline:
             message = self._messages.poll(1.0)
-            if message is None:
+            if message is None or self._is_trouble(message):
                 continue
-            error = message.error()
-            if error is not None and error.code() in (END_OF_PARTITION, KafkaError.OFFSET_OUT_OF_RANGE):
-                return None
-            if error is None:
-                # behind it: what was asked for isn't kept any more
-                return message if message.offset() == place.offset else None
-        raise NotReady(f"The brokers don't send {place.topic}.", remedy="Try again.")
+            # otherwise it is the end, or lies behind: what was asked for isn't kept any more
+            return message if message.error() is None and message.offset() == place.offset else None
+        raise self._nothing_of(place.topic)
+
+    def _is_trouble(self, message: Any) -> bool:
+        """Return whether it is no message but an error, other than that of a partition's end; note it."""
+        error = message.error()
+        if error is None or error.code() in (END_OF_PARTITION, KafkaError.OFFSET_OUT_OF_RANGE):
+            return False
+        self._errors.tell(error)
+        return True
+
+    def _nothing_of(self, topic: str) -> NotReady:
+        return NotReady(
+            f"The brokers don't send {topic}; Kafka's client says: {self._errors.words}.",
+            remedy="See that they run, and that this user may read it; then run it again.",
+        )
 
     def _commit(self, messages: Sequence[Any]) -> None:
         reached: dict[int, int] = {}
@@ -227,10 +245,17 @@ class RejectedMessages:
             raise NotReady(f"Kafka says: {problem.args[0].str()}.", remedy="Run it again.") from None
 
 
-def note_refusal(refused: list[Any], error: Any, _message: object) -> None:
-    """Note why the brokers didn't take a message, if they didn't."""
-    if error is not None:
-        refused.append(error)
+def message_again(original: Any, headers: Sequence[MessageHeader], key: bytes | None) -> PendingAnswer:
+    """Return what is sent to the topic of a message again.
+
+    Args:
+        original: the message.
+        headers: its own.
+        key: what it was known by; ``None`` where its problem doesn't say it.
+    """
+    others = [each for each in headers if key is None or each[0].lower() != HEADER]
+    known = () if key is None else ((HEADER, key),)
+    return PendingAnswer(original.topic(), original.key(), original.value(), (*others, *known))
 
 
 def is_last(message: Any, end: int) -> bool:

@@ -127,13 +127,12 @@ class Stream:
             rejected.add(one.place)
             return self._to(self._options.rejected, one, self._work.word(error, one))
 
-        def instead(place: int, too_large: PendingAnswer) -> PendingAnswer | None:
+        def instead(place: int, too_large: PendingAnswer) -> PendingAnswer:
             one = decided[place][0]
             if one.place not in rejected:
                 return reject(one, AnswerTooLarge.now())
             # what is large may be the key, or the header that came with it
-            smallest = replace(too_large, key=None, headers={REQUEST_ID: one.place.number.encode()})
-            return None if smallest == too_large else smallest
+            return replace(too_large, key=None, headers=((REQUEST_ID, one.place.number.encode()),))
 
         answers = [
             reject(one, answer)
@@ -150,7 +149,7 @@ class Stream:
 
     @staticmethod
     def _to(topic: str, one: MessageRequest, value: bytes) -> PendingAnswer:
-        headers = {REQUEST_ID: one.place.number.encode(), HEADER: one.idempotency_key.encode()}
+        headers = (REQUEST_ID, one.place.number.encode()), (HEADER, one.idempotency_key.encode())
         return PendingAnswer(topic, one.key, value, headers)
 
     def _decided(

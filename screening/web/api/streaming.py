@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from screening.accounts.roles import allows
 from screening.accounts.users_text import Account
-from screening.errors import BadTransaction, NotReady, ScreeningError
+from screening.errors import NotReady, ScreeningError
 from screening.infra import log_context
 from screening.ledger.tables import STREAM
 from screening.streams.messages import MessageRequest
@@ -16,10 +16,6 @@ from screening.web.http import failures, problems
 from screening.web.services import Services
 
 log = logging.getLogger("screening.stream")
-NO_VALUE = BadTransaction(
-    "The message has no value, as one that removes its key from a compacted topic.",
-    remedy="Send the transaction as JSON.",
-)
 
 
 class StreamDesk:
@@ -77,11 +73,11 @@ class StreamDesk:
                 source=STREAM,
             )
             for each in asked
-            if each.body is not None
+            if isinstance(each.body, bytes)
         ]
         with log_context.bound(user=account.username):
             answers = iter(self._decider.answer(sent))
-        return [NO_VALUE if each.body is None else next(answers) for each in asked]
+        return [next(answers) if isinstance(each.body, bytes) else each.body for each in asked]
 
     def word(self, error: Exception, asked: MessageRequest) -> bytes:
         """Return an error as the API words it."""

@@ -82,9 +82,14 @@ def rejected(*, again: bool) -> None:
     click.echo(f"{done.sent:,} {plural(done.sent, 'message')} sent again")
     if done.decided:
         click.echo(f"{done.decided:,} weren't: they were decided on, and only their answers were too large")
-    if done.gone:
+    unsent = {
+        "the topic has them no more": done.gone,
+        "they are larger than message.max.bytes, or have headers that can't be read": done.unsendable,
+    }
+    left = [f"{count:,} ({why})" for why, count in unsent.items() if count]
+    if left:
         raise NotFound(
-            f"{done.gone:,} {plural(done.gone, 'message')} can't be sent again: the topic has them no more.",
+            f"Not all messages can be sent again: {', '.join(left)}.",
             remedy="Have their senders send them again.",
         )
 

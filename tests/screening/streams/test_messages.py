@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from screening.streams.messages import MessageReader
+from screening.streams.messages import NO_VALUE, MessageReader
 from screening.streams.options import StreamOptions
 
 GOOD = {"STREAM_BROKERS": "one:9092", "STREAM_TOPIC": "payments", "STREAM_ACCOUNT": "mia"}
@@ -63,7 +63,7 @@ def test_only_the_fields_at_the_top_say_that_a_message_is_a_request() -> None:
     assert read(Message(inner)).body == b'{"detector":"card","transaction": {"detector": "x", "Time": 1}}'
     named = b'{"transaction": {"Time": 1}, "detector": "payments"}'
     assert read(Message(named)).body == named
-    assert read(Message(None)).body is None
+    assert read(Message(None)).body is NO_VALUE
     for nothing in (b"", b"1", b"[]", b'{"Time": 1}, "x": {}', b'{"a": [1}]', b"\xff"):
         assert read(Message(nothing)).body == nothing
 
