@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -161,12 +162,17 @@ class Stream:
         """
         answers: dict[int, bytes | Exception] = {}
         left = dict(enumerate(asked))
-        pause, attempts = FIRST_PAUSE, 0
+        pause = FIRST_PAUSE
+        failed: Counter[int] = Counter()
+        """Attempts of each message that ended with an error of its own: what all wait for is nobody's."""
         while left:
-            attempts += 1
             error: Exception | None = None
             for place, answer in zip(list(left), self._work.decide(list(left.values())), strict=True):
-                if isinstance(answer, Exception) and not is_final(answer, attempts):
+                if isinstance(answer, Exception) and passes(answer):
+                    error = answer
+                    continue
+                failed[place] += 1
+                if isinstance(answer, Exception) and not is_final(answer, failed[place]):
                     error = answer
                 else:
                     answers[place] = answer
@@ -228,18 +234,20 @@ class StreamPatience:
         return now - self._told < self._last
 
 
+def passes(error: Exception) -> bool:
+    """Return whether an error passes by itself, however long that takes: it would be the same with every message."""
+    # what was sent is worth waiting for
+    if is_unusable(error) or isinstance(error, OSError):
+        return True
+    # a net that can't be loaded is the business of those only that name it
+    return isinstance(error, ScreeningError) and error.status in WAITS and not isinstance(error, BadArtefact)
+
+
 def is_final(error: Exception, attempts: int) -> bool:
-    """Return whether a message is rejected for an error, or tried again.
+    """Return whether a message is rejected for an error that is its own, or tried again.
 
     Args:
         error: why it has no answer.
         attempts: so often it was tried.
     """
-    # it would be the same with every message: what was sent is worth waiting for
-    if is_unusable(error) or isinstance(error, OSError):
-        return False
-    status = error.status if isinstance(error, ScreeningError) else 500
-    # a net that can't be loaded is the business of those only that name it
-    if status in WAITS and not isinstance(error, BadArtefact):
-        return False
-    return attempts >= MOST_ATTEMPTS or status < 500
+    return attempts >= MOST_ATTEMPTS or (isinstance(error, ScreeningError) and error.status < 500)
