@@ -491,7 +491,7 @@ def test_what_is_decided_together_is_bounded_in_bytes(
     monkeypatch.setattr("screening.streams.inlet.MOST_BYTES", 200_000)
     monkeypatch.setattr("screening.streams.inlet.CHUNK", 2)
     broker.send(options.topic, [(f"pay-{number}", b"x" * 90_000) for number in range(20)])
-    inlet = Inlet(options, {})
+    inlet = Inlet(options, dict)
     try:
         sizes: list[int] = []
         while sum(sizes) < 20:
@@ -508,6 +508,16 @@ def answer_all(inlet: Inlet, seconds: float) -> int:
     return len(places)
 
 
+def answer_until_end(inlet: Inlet) -> int:
+    """Count all messages as answered that are there; their number."""
+    count = 0
+    deadline = time.monotonic() + SECONDS
+    while not inlet.is_at_end():
+        assert time.monotonic() < deadline
+        count += answer_all(inlet, 0.1)
+    return count
+
+
 def place_of(message: Any) -> MessagePlace:
     return MessagePlace(message.topic(), message.partition(), message.offset())
 
@@ -515,13 +525,15 @@ def place_of(message: Any) -> MessagePlace:
 def test_a_position_never_goes_back_behind_that_of_another_member(
     services: Services, broker: Broker, options: StreamOptions
 ) -> None:
-    broker.send(options.topic, sent(cards(40)))
-    first = Inlet(options, {})
+    first = Inlet(options, dict)
+    broker.send(options.topic, sent(cards(10)))
+    assert answer_until_end(first) == 10
+    broker.send(options.topic, sent(cards(50))[10:])
     taken: list[Any] = []
     while len({each.partition() for each in taken}) < 2:
         taken += first.take(SECONDS)
     # another one takes a partition over, answers all of it and leaves: here nothing was answered meanwhile
-    second = Inlet(options, {})
+    second = Inlet(options, dict)
     while not second.is_at_end():
         first.keep_alive()
         answer_all(second, 0.1)
@@ -531,6 +543,10 @@ def test_a_position_never_goes_back_behind_that_of_another_member(
         first.keep_alive()
         time.sleep(0.02)
     assert not first.holds(options.topic, moved)
+    # what it had counted before it gave the partition up isn't written yet
+    assert sum(each.consumed for each in first.progress()) == 10
+    first.written()
+    assert sum(each.consumed for each in first.progress()) == 0
     first.done([place_of(each) for each in taken], ())
     first.close()
     assert committed_by(broker, options)[moved] == broker.ends(options.topic)[moved]
@@ -564,9 +580,9 @@ def test_progress_is_recent_only_while_the_brokers_answer(
     services: Services, broker: Broker, options: StreamOptions
 ) -> None:
     broker.send(options.topic, sent(cards(4)))
-    inlet = Inlet(options, {})
+    inlet = Inlet(options, dict)
     try:
-        wait_until(lambda: answer_all(inlet, 0.1) or len(inlet.progress()) == 2)
+        assert answer_until_end(inlet) == 4
         stream_lag.write(services.database, options.group, inlet.progress())
         inlet.written()
         before = stream_lag.positions(services.database, options.group)
@@ -678,14 +694,34 @@ def test_positions_that_the_brokers_forgot_are_known_here(
         assert until_end(services, options).consumed == 5
     assert committed_by(broker, options) == {}
     broker.send(options.topic, sent(cards(8))[5:])
-    assert until_end(services, options).consumed == 3
-    # where they have one it is theirs that counts
-    inlet = Inlet(options, {(options.topic, 0): 0, (options.topic, 1): 0})
+    # as they are noted when it gets a partition, which may be long after it started
+    known: dict[tuple[str, int], int] = {}
+    late = Inlet(options, lambda: known)
+    known |= stream_lag.positions(services.database, options.group)
     try:
-        wait_until(lambda: inlet.take(0.1) or inlet.is_at_end())
-        assert not inlet.take(0.0)
+        assert answer_until_end(late) == 3
+    finally:
+        late.close()
+    # where they have one it is theirs that counts
+    inlet = Inlet(options, lambda: {(options.topic, 0): 0, (options.topic, 1): 0})
+    try:
+        assert answer_until_end(inlet) == 0
     finally:
         inlet.close()
+
+
+def test_a_stream_that_can_not_look_up_where_it_was_ends(
+    services: Services, broker: Broker, options: StreamOptions
+) -> None:
+    def away() -> dict[tuple[str, int], int]:
+        raise OperationalError("SELECT", {}, Exception("the database is away"))
+
+    lost = Inlet(options, away)
+    try:
+        with pytest.raises(NotReady, match="neither with the brokers nor in the database"):
+            answer_until_end(lost)
+    finally:
+        lost.close()
 
 
 def environ(settings: Settings, options: StreamOptions) -> dict[str, str]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
+from sqlalchemy.exc import SQLAlchemyError
 
 from screening.errors import NotReady
 from screening.monitoring.stream_lag import PartitionProgress
@@ -37,22 +38,23 @@ class Inlet:
 
     Args:
         options: of the stream.
-        noted: the positions that this installation has noted, for partitions of which the brokers have none: they
-            forget those of a group that was away for long.
+        noted: looks up the positions that this installation has noted, for partitions of which the brokers have none:
+            they forget those of a group that was away for long.
 
     Raises:
         BadSetting: the brokers don't take what the settings say.
         NotReady: Kafka's client can't be made, or no broker answers.
     """
 
-    def __init__(self, options: StreamOptions, noted: Mapping[Partition, int]) -> None:
-        self._options = options
-        self._noted = {key: offset for key, offset in noted.items() if key[0] == options.topic}
+    def __init__(self, options: StreamOptions, noted: Callable[[], Mapping[Partition, int]]) -> None:
+        self._options, self._noted = options, noted
         self.errors = ErrorLog()
         given = {**options.consumer(), "error_cb": self.errors.tell, "on_commit": self._on_commit}
         self._consumer: Consumer = new_client(Consumer, given, options.secrets())
         self._progress: dict[Partition, PartitionProgress] = {}
-        """Progress of the partitions that this process holds, and of those that it gave up and that aren't written."""
+        """Progress of the partitions that this process holds."""
+        self._given_up: list[PartitionProgress] = []
+        """The same of those that it gave up, and that isn't written."""
         self._assignments = 0
         self._held: dict[Partition, int] = {}
         """Partitions that this process holds, each with the number of the assignment that gave it."""
@@ -128,15 +130,15 @@ class Inlet:
             # whoever has it now answers and counts them, too; and a position of ours would lie behind theirs
             if not self.holds(*key):
                 continue
-            each = self._progress_of(key)
+            each = self._progress[key]
             each.consumed += 1
             each.rejected += place in rejected
             each.last_message = now
             self._uncommitted[key] = each.position = place.offset + 1
         for key, end in self._ends.items():
             # marks of transactions, and what was compacted away, are no messages
-            if end > self._progress_of(key).position:
-                self._uncommitted[key] = self._progress_of(key).position = end
+            if end > self._progress[key].position:
+                self._uncommitted[key] = self._progress[key].position = end
         self._ends.clear()
         self._commit(self._uncommitted, wait=False)
 
@@ -151,16 +153,16 @@ class Inlet:
                 self._consumer.get_watermark_offsets(TopicPartition(*key), timeout=SHORT_SECONDS)
                 answered = True
         for key, each in self._progress.items():
-            each.recent = answered and key in self._held
-            if each.recent:
+            each.recent = answered
+            if answered:
                 with suppress(KafkaException):
                     _, end = self._consumer.get_watermark_offsets(TopicPartition(*key), cached=True)
                     each.end = end if end > UNKNOWN else None
-        return [each for each in self._progress.values() if each.position > UNKNOWN]
+        return [*self._given_up, *(each for each in self._progress.values() if each.position > UNKNOWN)]
 
     def written(self) -> None:
         """Forget what was counted: it is written."""
-        self._progress = {key: each for key, each in self._progress.items() if key in self._held}
+        self._given_up.clear()
         for each in self._progress.values():
             each.consumed = each.rejected = 0
 
@@ -171,7 +173,7 @@ class Inlet:
                 _, end = self._consumer.get_watermark_offsets(TopicPartition(*key), timeout=ASK_SECONDS)
             except KafkaException:
                 return False
-            if self._progress_of(key).position < end:
+            if self._progress[key].position < end:
                 return False
         return bool(self._held)
 
@@ -181,9 +183,6 @@ class Inlet:
             self._commit(self._uncommitted, wait=True)
         finally:
             self._consumer.close()
-
-    def _progress_of(self, key: Partition) -> PartitionProgress:
-        return self._progress.setdefault(key, PartitionProgress(*key, position=UNKNOWN, end=None))
 
     def _marked(self, message: Any) -> tuple[Any, int]:
         return message, self._held.get((message.topic(), message.partition()), UNKNOWN)
@@ -228,30 +227,42 @@ class Inlet:
         for key in given:
             self._held[key] = self._assignments
             # another process may have been further since we had it
-            self._progress_of(key).position = UNKNOWN
+            self._progress[key] = PartitionProgress(*key, position=UNKNOWN, end=None)
         for key, offset in self._forgotten(given).items():
             log.warning(
                 "The brokers have no position of %s-%d: it goes on at %d, as was noted here", *key, offset
             )
-            given[key].offset = self._progress_of(key).position = self._uncommitted[key] = offset
+            given[key].offset = self._progress[key].position = self._uncommitted[key] = offset
         consumer.incremental_assign(partitions)
         if self._paused:
             consumer.pause(partitions)
         log.info("partitions that this process reads: %s", names_of(self._held))
 
     def _forgotten(self, keys: Collection[Partition]) -> dict[Partition, int]:
-        """Return the positions that were noted here, of those partitions of which the brokers have none.
+        """Return the positions that are noted here, of those partitions of which the brokers have none.
 
-        They count once: from then on it is the brokers who know.
+        Raises:
+            NotReady: neither the brokers nor the database can be asked for one.
         """
-        noted = {key: self._noted.pop(key) for key in keys if key in self._noted}
+        try:
+            noted = {key: offset for key, offset in self._noted().items() if key in keys}
+        except SQLAlchemyError as problem:
+            log.warning("Positions can't be looked up here: %s", getattr(problem, "orig", problem))
+            noted = dict.fromkeys(keys, UNKNOWN)
         try:
             known = committed(self._consumer, noted, ASK_SECONDS)
         except NotReady as problem:
             # a position that lies behind theirs has messages answered once more; none at all may lose some
             log.warning("Positions can't be looked up: %s", problem)
             known = {}
-        return {key: offset for key, offset in noted.items() if key not in known}
+        forgotten = {key: offset for key, offset in noted.items() if key not in known}
+        if UNKNOWN in forgotten.values():
+            raise NotReady(
+                f"How far {names_of(forgotten)} was read is known neither with the brokers nor in the database, which "
+                "can't be asked.",
+                remedy="Start the stream again once the database can be reached.",
+            )
+        return forgotten
 
     def _on_revoke(self, _consumer: Any, partitions: Sequence[Any]) -> None:
         gone = {(each.topic, each.partition) for each in partitions}
@@ -268,6 +279,10 @@ class Inlet:
         for key in gone:
             for known in (self._held, self._uncommitted, self._ends):
                 known.pop(key, None)
+            left = self._progress.pop(key, None)
+            if left is not None and left.consumed:
+                left.recent = False
+                self._given_up.append(left)
         log.info("partitions that this process reads: %s", names_of(self._held))
 
 

@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -87,7 +88,7 @@ class Stream:
         self._options, self._work = options, work
         self._stop = threading.Event()
         self._reader = MessageReader(options, work.secret)
-        self._inlet = Inlet(options, stream_lag.positions(work.database, options.group))
+        self._inlet = Inlet(options, partial(stream_lag.positions, work.database, options.group))
         self._outlet = Outlet(options, self._inlet.errors.tell)
         self._written = 0.0
         self.consumed = self.rejected = 0
