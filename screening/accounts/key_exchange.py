@@ -49,6 +49,8 @@ TELL = text(
 HEAR = text(
     "SELECT host, round, counts, extract(epoch FROM clock_timestamp()) - written FROM key_counts WHERE host <> :host"
 )
+# Whoever comes back later has begun a new round by then, and none of it is counted twice.
+FORGET = text("DELETE FROM key_counts WHERE written < extract(epoch FROM clock_timestamp()) - 86400")
 Counts = Mapping[int, int]
 """Requests that were let in, by the number of the key."""
 
@@ -109,7 +111,10 @@ class KeyExchange:
         """
         try:
             with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-                mine = self._let_in(now)
+                began, mine = self._began, self._let_in(now)
+                if began != self._began:
+                    # now and then: hosts may have names that don't come back, as pods have
+                    connection.execute(FORGET)
                 if mine != self._told:
                     given = {"host": self._host, "round": self._round, "counts": json.dumps(mine)}
                     connection.execute(TELL, given)
@@ -131,12 +136,18 @@ class KeyExchange:
 
     def _let_in(self, now: float) -> Counts:
         """Return what was let in in this round, which is a new one now and then."""
-        if now - self._began > ROUND_SECONDS:
+        counts = self._buckets.counts()
+        if now - self._heard_at > FORGIVEN_SECONDS:
+            # the others don't count what they couldn't hear of, and this host not what it let in alone
+            self._begin(now, counts)
+        elif now - self._began > ROUND_SECONDS:
             told = {key: self._from.get(key, 0) + count for key, count in self._told.items()}
-            self._from = {**(self._from or self._buckets.counts()), **told}
-            self._round, self._began, self._told = secrets.token_hex(8), now, {}
-        counted = {key: count - self._from.get(key, 0) for key, count in self._buckets.counts().items()}
+            self._begin(now, {**self._from, **told})
+        counted = {key: count - self._from.get(key, 0) for key, count in counts.items()}
         return {key: count for key, count in counted.items() if count > 0}
+
+    def _begin(self, now: float, counts: Counts) -> None:
+        self._from, self._began, self._round, self._told = counts, now, secrets.token_hex(8), {}
 
     def _hear(self, found: dict[str, HeardCounts], now: float) -> None:
         """Count what other hosts have let in since they were read before; the first time nothing."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,11 +12,12 @@ from sqlalchemy import text
 from screening.accounts.key_exchange import FORGIVEN_SECONDS, HOST_SECONDS, ROUND_SECONDS, KeyExchange
 from screening.accounts.key_rates import SharedBuckets, TokenBucket
 from screening.accounts.key_refusals import Throttled
-from screening.accounts.key_ring import KeyRing
+from screening.accounts.key_ring import KeyHolder, KeyRing
 from screening.infra.database import Database
 from tests.postgres_server import Postgres
 from tests.screening.accounts.keys_fixture import Desk
 
+LONG = 60.0
 BUCKET = TokenBucket.of(1, per_minute=60, burst=5)
 
 
@@ -115,8 +115,13 @@ def test_a_round_begins_at_nothing_and_loses_nothing(hosts: tuple[Host, Host], d
     assert other.passed(later, 9) == 2, "three of the five were let in by the other"
 
 
+@pytest.mark.parametrize("order", [("one", "other"), ("other", "one")])
 def test_without_the_database_each_host_counts_alone_and_what_was_missed_is_forgiven(
-    hosts: tuple[Host, Host], postgres: Postgres, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    hosts: tuple[Host, Host],
+    postgres: Postgres,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    order: tuple[str, str],
 ) -> None:
     one, other = hosts
     away = KeyExchange(
@@ -127,11 +132,30 @@ def test_without_the_database_each_host_counts_alone_and_what_was_missed_is_forg
     assert caplog.text.count("count on this host alone") == 1
     assert one.passed(102.0, 9) == 5
     late = 102.0 + FORGIVEN_SECONDS
-    one.exchange.step(late)
+    # whoever is there first
+    for name in order:
+        {"one": one, "other": other}[name].exchange.step(late)
     other.exchange.step(late)
     assert other.passed(late, 9) == 5, "it couldn't hear of them for too long"
     other.exchange.step(late + 0.5)
     assert other.passed(late + 1.1, 9) == 1
+    one.passed(late + 1.2)
+    exchange(late + 1.5, one, other)
+    assert other.passed(late + 2.1, 9) == 0, "it hears of what is let in from then on"
+
+
+def test_a_host_that_has_been_gone_for_a_day_is_forgotten(
+    hosts: tuple[Host, Host], database: Database
+) -> None:
+    one, other = hosts
+    assert one.passed(100.0) == 1
+    exchange(100.5, one, other)
+    with database.engine.begin() as connection:
+        connection.execute(text("UPDATE key_counts SET written = written - 90000"))
+    other.exchange.step(101.0)
+    assert [host for host, _ in written(database)] == ["one"]
+    other.exchange.step(101.0 + ROUND_SECONDS)
+    assert written(database) == []
 
 
 def test_what_lies_in_the_file_from_before_holds_up_no_key_for_long(
@@ -151,33 +175,44 @@ def test_what_lies_in_the_file_from_before_holds_up_no_key_for_long(
     assert other.buckets.others == 0
 
 
-def test_two_hosts_let_in_together_what_one_may(tmp_path: Path, postgres: Postgres) -> None:
-    """50 a second and 10 at once, asked for as fast as it goes for one and a half: 85, and 170 where neither knew."""
+def test_rings_of_two_hosts_tell_each_other(
+    tmp_path: Path, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("screening.accounts.key_exchange.EVERY_SECONDS", 0.05)
     name = postgres.new()
     desk = Desk(tmp_path, url=postgres.url(name))
-    key = desk.make(per_minute=3_000, burst=10)
+    often = desk.make(name="often", per_minute=60_000, burst=1_000)
+    rarely = desk.make(name="rarely", per_minute=1, burst=10)
     rings = []
-    for host in ("one", "other"):
+    # two processes of the first one
+    for host in ("one", "one", "other"):
         folder = tmp_path / "hosts" / host
-        (folder / "signals").mkdir(parents=True)
-        # two processes of each
-        rings += [KeyRing(desk.database, desk.users, tmp_path, of_host=folder, host=host) for _ in range(2)]
-    passed: list[bool] = []
+        (folder / "signals").mkdir(parents=True, exist_ok=True)
+        rings.append(KeyRing(desk.database, desk.users, tmp_path, of_host=folder, host=host))
+    one, beside, other = rings
 
-    def ask(ring: KeyRing, until: float) -> None:
-        while time.monotonic() < until:
-            passed.append(not isinstance(ring.check(f"Bearer {key}", "score"), Throttled))
-            time.sleep(0.002)
+    deadline = time.monotonic() + LONG
 
-    end = time.monotonic() + 1.5
-    threads = [threading.Thread(target=ask, args=(ring, end)) for ring in rings]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    def passed(ring: KeyRing) -> int:
+        """How many requests it lets in until it lets in no more."""
+        count = 0
+        while not isinstance(found := ring.check(f"Bearer {rarely}", "score"), Throttled):
+            assert time.monotonic() < deadline
+            count += isinstance(found, KeyHolder)
+        return count
+
+    while not all(ring._buckets.others for ring in rings):
+        assert time.monotonic() < deadline
+        for ring in rings:
+            ring.check(f"Bearer {often}", "score")
+        time.sleep(0.05)
+    assert (passed(one), passed(beside)) == (10, 0)
+    (bucket,) = (each for each in other.limits().values() if each.interval == 60)
+    while other._buckets._full_at(bucket, now := time.monotonic()) <= now:
+        assert now < deadline
+        time.sleep(0.05)
+    assert passed(other) == 0
     for ring in rings:
         ring.close()
     desk.close()
     postgres.drop(name)
-    # and on the further host a burst, and what comes before it has heard
-    assert 70 <= sum(passed) <= 85 + 10 + 50
