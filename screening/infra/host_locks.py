@@ -55,9 +55,14 @@ def number_of(name: str) -> int:
 
 
 HELD = (
-    "SELECT objid::bigint FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 2 "
-    "AND classid::bigint = :space AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    "SELECT objid::bigint, coalesce(extract(epoch FROM clock_timestamp() - backend_start), 0) "
+    "FROM pg_locks LEFT JOIN pg_stat_activity USING (pid) "
+    "WHERE locktype = 'advisory' AND granted AND objsubid = 2 AND classid::bigint = :space "
+    "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
 )
+SETTLED_SECONDS = 10.0
+"""A host is taken for gone only where the connection of another one is older: all of them end when the database was
+away, and whoever comes back first must not take for gone who comes back a moment later."""
 
 
 def hosts_gone(session: Session, names: Collection[str]) -> set[str]:
@@ -70,7 +75,10 @@ def hosts_gone(session: Session, names: Collection[str]) -> set[str]:
     from sqlalchemy import text
 
     unsigned = 2**32
-    held = set(session.scalars(text(HELD), {"space": number_of(SPACE) % unsigned}))
+    rows = session.execute(text(HELD), {"space": number_of(SPACE) % unsigned}).all()
+    if max((seconds for _, seconds in rows), default=0) < SETTLED_SECONDS:
+        return set()
+    held = {number for number, _ in rows}
     return {name for name in names if number_of(host_lock(name).name) % unsigned not in held}
 
 
