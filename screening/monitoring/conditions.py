@@ -210,6 +210,10 @@ class Requests:
             elif sample.name == f"{RESPONSES}_total":
                 status = sample.labels["status"]
                 answers[status] = answers.get(status, 0) + sample.value
+        if self._seen and sum(answers.values()) < sum(self._seen[-1][2].values()):
+            # the server was started again, and counts from 0
+            self._seen.clear()
+            self._seen.append((now, {}, {}))
         self._seen.append((now, buckets, answers))
         while len(self._seen) > 1 and self._seen[1][0] <= now - RECENT_SECONDS:
             self._seen.popleft()

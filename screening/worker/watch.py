@@ -97,7 +97,7 @@ class AlertWatch:
         found: list[Breach] = []
         unknown = []
         for rule, limit in self._settings.alerts.items():
-            breaches = self._try(rule, lambda rule=rule, limit=limit: list(self._broken(rule, limit, now)))  # type: ignore[misc]
+            breaches = self._try(rule, lambda name, most: list(self._broken(name, most, now)), rule, limit)
             if breaches is None:
                 unknown.append(rule)
             else:
@@ -116,9 +116,11 @@ class AlertWatch:
         if here.several:
             folders = {folder.name: folder for folder in here.of_host.parent.iterdir()}
         for name, folder in folders.items():
-            if name not in self._requests:
-                self._requests[name] = conditions.Requests(name)
-            self._requests[name].note(counted_below(folder), now)
+            requests = self._requests.setdefault(name, conditions.Requests(name))
+            # what can't be read of one host hides nothing of the others
+            self._try(
+                f"requests of {name}", lambda here, of: here.note(counted_below(of), now), requests, folder
+            )
 
     def _note(self, now: float) -> None:
         activity.note(self._database, totals.read(self._ledger.tables), now, watched=self._watched)
@@ -171,10 +173,10 @@ class AlertWatch:
         return found
 
     @staticmethod
-    def _try(what: str, task: Callable[[], Any]) -> Any:
-        """Run one check: one thing that can't be found out mustn't keep the others from being watched."""
+    def _try(what: str, task: Callable[..., Any], *given: Any) -> Any:
+        """Check what is given: one thing that can't be found out mustn't keep the others from being watched."""
         try:
-            return task()
+            return task(*given)
         except (SQLAlchemyError, ScreeningError, OSError) as problem:
             log.error("%s can't be watched at the moment: %s", what, type(problem).__name__)
         except Exception:  # a fault of ours mustn't end the thread, and with it all watching

@@ -76,6 +76,17 @@ def test_a_topic_that_nobody_reads_or_that_falls_behind() -> None:
     assert gone.text == "Nobody has read payments for 10 minutes; 7 messages waited by then."
 
 
+def test_a_server_that_was_started_again_counts_from_nothing() -> None:
+    requests = conditions.Requests("a")
+    for moment, count in ((NOW, 500), (NOW + 60, 100)):
+        counted = RequestMetrics()
+        for _ in range(count):
+            counted.observe("/", 500, 0.001)
+        requests.note(counted.collect(), moment)
+    (broken,) = requests.errors(0.01)
+    assert broken.text == "100 of 100 answers were errors of the server (500 or more)."
+
+
 def test_only_the_last_minutes_of_requests_count() -> None:
     counted, requests = RequestMetrics(), conditions.Requests("a")
     for _ in range(500):

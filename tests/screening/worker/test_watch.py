@@ -53,6 +53,20 @@ def test_a_stream_that_falls_behind_is_an_alert_until_it_is_forgotten(
     assert list(stream_lag.standing(services.database)) == []
 
 
+def test_what_one_host_counts_is_watched_whatever_is_wrong_with_another(
+    settings: Settings, services: Services, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = watch(replace(settings, hosts="several", host_name="b"), services)
+    for name in "abcd":
+        (settings.instance / "hosts" / name / "metrics").mkdir(parents=True)
+    for name in "bd":
+        (settings.instance / "hosts" / name / "metrics" / "counter_1.db").write_bytes(b"?")
+    made.step()
+    assert {name for name, each in made._requests.items() if each._seen} == {"a", "c"}
+    assert "requests of b can't be watched" in caplog.text
+    assert "requests of d can't be watched" in caplog.text
+
+
 def test_a_full_disk_and_a_file_that_waits_are_alerts(settings: Settings, services: Services) -> None:
     made = watch(replace(settings, alerts={"disk": 1e9, "backlog": 1e-9}), services)
     assert isinstance(services.screenings, Screenings)
