@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 from granian import Granian
 from granian.constants import HTTPModes, Interfaces
@@ -34,7 +35,7 @@ from screening.infra.local_folder import local_folder, local_or
 from screening.infra.log_setup import SERVER_LOGS, begin_logging
 from screening.ledger.ledger import Ledger
 from screening.monitoring.request_folder import begin as begin_counting
-from screening.monitoring.request_folder import hand_on
+from screening.monitoring.request_folder import handed_on
 from screening.settings import ROOT, Settings, make_instance
 from screening.uploads.instance_check import claim, is_new, known_id, require_restored, sole_server
 
@@ -83,15 +84,10 @@ def run(settings: Settings, worker: Sequence[str] = WORKER, load: Callable[[], o
         workers = _Workers(worker, settings.job_workers if settings.role != "web" else 0)
         if not answers:
             return _wait(workers)
-        counting, stopped = local_or(settings.of_host), threading.Event()
+        counting = local_or(settings.of_host)
         begin_counting(counting)
-        if counting != settings.of_host:
-            told = (counting, settings.of_host, stopped)
-            threading.Thread(target=hand_on, args=told, name="counted", daemon=True).start()
-        try:
+        with nullcontext() if counting == settings.of_host else handed_on(counting, settings.of_host):
             return _serve(settings, workers, load)
-        finally:
-            stopped.set()
 
 
 def _wait(workers: _Workers) -> int:

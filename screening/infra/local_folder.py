@@ -6,20 +6,28 @@ milliseconds, and what is mapped into memory may not be there at all.
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
+import stat
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from filelock import lock_descriptor
+
+log = logging.getLogger("screening.server")
 
 VARIABLE = "FRAUD_SCREENING_LOCAL"
 """Environment variable that the processes of a server inherit."""
+PREFIX, NEW_SECONDS = "fraud-host-", 60.0
 
 
 @contextmanager
 def local_folder(*, wanted: bool) -> Iterator[None]:
-    """Have a folder while a server runs, which nobody but its user may open.
+    """Have a folder while a server runs, which nobody but its user may open; those of servers that were killed go.
 
     Args:
         wanted: whether the instance's own isn't of this machine.
@@ -27,14 +35,42 @@ def local_folder(*, wanted: bool) -> Iterator[None]:
     if not wanted:
         yield
         return
-    made = tempfile.mkdtemp(prefix="fraud-screening-")
-    (Path(made) / "signals").mkdir()
-    os.environ[VARIABLE] = made
+    remove_left(Path(tempfile.gettempdir()))
+    made = Path(tempfile.mkdtemp(prefix=PREFIX))
+    (made / "signals").mkdir()
+    # it says that a server is there: to the next one, and to whoever tidies by age (systemd-tmpfiles passes it over)
+    with turn_of(made):
+        os.environ[VARIABLE] = str(made)
+        try:
+            yield
+        finally:
+            del os.environ[VARIABLE]
+            shutil.rmtree(made, ignore_errors=True)
+
+
+@contextmanager
+def turn_of(folder: Path) -> Iterator[bool]:
+    """Lock a folder, unless somebody else has; gives whether it is locked. Forked processes keep the lock, too."""
+    handle = os.open(folder, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
     try:
-        yield
+        yield lock_descriptor(handle, blocking=False)
     finally:
-        del os.environ[VARIABLE]
-        shutil.rmtree(made, ignore_errors=True)
+        os.close(handle)
+
+
+def remove_left(within: Path) -> None:
+    """Remove folders of servers that were killed: nobody has them locked."""
+    for left in within.glob(f"{PREFIX}*"):
+        with suppress(OSError):  # another one's, or another start removes it
+            status = left.lstat()
+            mine = stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid()
+            # one that is being made isn't locked yet
+            if not mine or time.time() - status.st_mtime < NEW_SECONDS:
+                continue
+            with turn_of(left) as is_left:
+                if is_left:
+                    shutil.rmtree(left)
+                    log.warning("%s, which a server had left that was killed, was removed", left)
 
 
 def local_or(of_host: Path) -> Path:

@@ -10,6 +10,8 @@ import logging
 import os
 import shutil
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 log = logging.getLogger("screening.monitoring")
@@ -20,6 +22,7 @@ FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 HAND_ON_SECONDS = 20.0
 """Between two copies; alerts are looked for each minute."""
+STOP_SECONDS = 5.0
 
 
 def folder_of(of_host: Path) -> Path:
@@ -58,6 +61,20 @@ def allocate(file: int, size: int) -> None:
         os.posix_fallocate(file, 0, size)
     else:
         os.write(file, bytes(size))
+
+
+@contextmanager
+def handed_on(counting: Path, of_host: Path) -> Iterator[None]:
+    """Have a thread :func:`hand_on`, which has ended at the end, before the folder goes that it copies."""
+    stopped = threading.Event()
+    thread = threading.Thread(target=hand_on, args=(counting, of_host, stopped), name="counted", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stopped.set()
+        # a network file system that hangs keeps no server from stopping
+        thread.join(STOP_SECONDS)
 
 
 def hand_on(counting: Path, of_host: Path, stopped: threading.Event) -> None:
