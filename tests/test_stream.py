@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import os
 import random
@@ -407,13 +408,22 @@ def test_messages_wait_while_the_database_is_away_or_the_account_is_disabled(
     def retired(name: str) -> None:
         raise Conflict("It is retired.")
 
+    def stale(*_args: Any, **_more: Any) -> None:
+        raise OSError(errno.ESTALE, "Stale file handle")
+
     broker.send(options.topic, sent(cards(3)))
     services.users.set_state("mia", active=False)
-    with running(services, replace(options, detector="card")) as stream:
+    with (
+        monkeypatch.context() as quick,
+        running(services, replace(options, detector="card")) as stream,
+    ):
+        quick.setattr("screening.streams.stream.LONGEST_PAUSE", 0.1)
         wait_until(lambda: "isn't active" in caplog.text)
         monkeypatch.setattr(services.detectors, "require_in_use", retired)
         services.users.set_state("mia", active=True)
         wait_until(lambda: "STREAM_DETECTOR can't decide: It is retired." in caplog.text)
+        monkeypatch.setattr(services.detectors, "known_to", stale)
+        wait_until(lambda: "Stale file handle" in caplog.text)
         monkeypatch.undo()
         monkeypatch.setattr(Tail, "add", failing)
         wait_until(lambda: stream.consumed == 3)

@@ -61,7 +61,7 @@ class StreamDesk:
         try:
             # looked at each time: somebody may have disabled it
             account = self.require_account()
-        except NotReady as problem:
+        except (NotReady, OSError) as problem:
             return [problem] * len(asked)
         sent = [
             ScoringRequest(
