@@ -37,6 +37,7 @@ from screening.uploads.questions.detector_choice import DetectorChoice
 from screening.web.services import Services
 from tests.conftest import Person
 from tests.screening.ledger.ledger_rows import table
+from tests.web.test_batch_rows import entries
 from utils import get_probabilities
 
 
@@ -309,6 +310,10 @@ def test_a_job_that_is_run_again_is_entered_once(app: Flask, spark: Any, tmp_pat
         assert (done.exit_code, rows) == (0, 200), done.output
         assert note in done.output
     assert not services.ledger.segments.verify()
+    (entry,) = [each for each in entries(services) if each["event"] == "job_entered"]
+    (kept,) = services.ledger.jobs.all()
+    told = (kept.id, "first", "card", str(tmp_path / "in.parquet"), 200, kept.flagged)
+    assert tuple(entry[name] for name in ("job", "owner", "detector", "folder", "rows", "flagged")) == told
 
 
 def test_rows_that_cannot_be_read_are_kept_with_their_reasons(app: Flask, spark: Any, tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ class Entering:
         counts_for_all: whether their rows are the past of everybody's files, as a manager's are.
         countries: of which country addresses are.
         memory: what the detector remembers of earlier rows, if it looks back.
+        record: is told of a job that was entered: its id, and the numbers of rows and of flags.
     """
 
     ledger: Ledger
@@ -42,6 +43,7 @@ class Entering:
     counts_for_all: bool
     countries: AddressCountries | None = None
     memory: DetectorHistory | None = None
+    record: Callable[[str, int, int], None] = lambda _job, _rows, _flagged: None
 
 
 def job_of(detector: Detector, told: Observations) -> str:
@@ -112,6 +114,7 @@ class BatchEntry:
             made, ledger.segments, map(unpacked, streamed(prepared))
         ):
             return [self.known_note()]
+        entering.record(self.job, rows, flagged)
         return [f"{rows:,} decisions were entered in the ledger as {entering.owner}'s, by job {self.job}."]
 
     def known_note(self) -> str:

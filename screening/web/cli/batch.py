@@ -9,13 +9,14 @@ from flask.cli import with_appcontext
 
 from screening.accounts.roles import allows
 from screening.errors import NotFound
+from screening.infra.audit.log import AuditLog
 from screening.intake import Answers
 from screening.intake.forms import ANSWERS
 from screening.transactions.amount_mixture import mixture_of
 from screening.uploads.questions.amounts import check_sign, check_unit
 from screening.uploads.questions.column_mappings import Mapping
 from screening.uploads.questions.detector_choice import DetectorChoice, mapping_of
-from screening.web.cli.commands import columns_of, options_of, plainly
+from screening.web.cli.commands import columns_of, operator, options_of, plainly
 from screening.web.services import services
 
 if TYPE_CHECKING:
@@ -36,17 +37,32 @@ def _settings(_context: click.Context, _option: click.Parameter, given: tuple[st
     return found
 
 
-def entered_by(account: Account, detector: Detector, memory: DetectorHistory | None) -> Any:
-    """Return whose decisions a job enters in the ledger."""
+def entered_by(account: Account, detector: Detector, memory: DetectorHistory | None, source: str) -> Any:
+    """Return whose decisions a job over a folder enters in the ledger; the audit log is told of it."""
     from screening.batch.entering import Entering
 
     mine = services()
+    owner = account.username.casefold()
+
+    def record(job: str, rows: int, flagged: int) -> None:
+        AuditLog(mine.settings.instance).record(
+            "job_entered",
+            user=operator(),
+            job=job,
+            owner=owner,
+            detector=detector.name,
+            folder=source,
+            rows=rows,
+            flagged=flagged,
+        )
+
     return Entering(
         ledger=mine.ledger,
-        owner=account.username.casefold(),
+        owner=owner,
         counts_for_all=allows(account.role, "decide"),
         countries=mine.places.of(detector),
         memory=memory,
+        record=record,
     )
 
 
@@ -144,7 +160,7 @@ def batch(
         answers=said,
         context=context,
         past=past,
-        entering=None if account is None else entered_by(account, found, context),
+        entering=None if account is None else entered_by(account, found, context, source),
     )
     with session(master, conf) as spark:
         summary = run(spark, order)
