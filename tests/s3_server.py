@@ -70,8 +70,9 @@ class Way:
         with client, suppress(OSError):  # it left
             if self.fault == "unreachable":
                 return
+            # what is wrong then: the client may have opened this one before, and not used it yet
+            data = client.recv(65536)
             if self.fault in ANSWERS:
-                client.recv(65536)
                 client.sendall(ANSWERS[self.fault])
                 client.shutdown(socket.SHUT_WR)
                 while client.recv(65536):  # else what it still sends would take the answer away
@@ -85,12 +86,11 @@ class Way:
                 back = threading.Thread(target=self._back, args=(server, client), daemon=True)
                 back.start()
                 try:
-                    while data := client.recv(65536):
-                        if self.fault is not None:
-                            break
+                    while data and self.fault is None:
                         self.up += len(data)
                         self.asked += data.count(b" HTTP/1.1\r\n")
                         server.sendall(data)
+                        data = client.recv(65536)
                 except OSError:
                     pass
 
