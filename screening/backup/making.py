@@ -124,6 +124,7 @@ def hold_whole(
             staging.take()
             staging.fetch_segments(ledger.storage, state.segments)
             lacking = staging.fetch_screenings(ledger.storage, state.screenings)
+            lacking += staging.fetch_documents(ledger.storage, state.documents)
             lacking += [
                 f"{LEDGER}/{name}.parquet" for name in state.segments if not staging.has_segment(name)
             ]

@@ -22,9 +22,10 @@ from screening.backup import postgres_tools
 from screening.backup.archive import require_space
 from screening.errors import NotReady
 from screening.infra.database import Database
-from screening.infra.job_queue import RECEIVING
+from screening.infra.job_queue import DONE, RECEIVING
 from screening.ledger.ledger import Ledger
 from screening.ledger.tables import Segment
+from screening.reports.documents import Document
 from screening.training.trainings import Training
 from screening.uploads.instance_check import Instance
 from screening.uploads.screenings import Screening
@@ -44,6 +45,8 @@ class Moment:
     """SHA-256 of each file of the ledger, by its name without the ending."""
     screenings: set[str]
     """Ids of those whose files were whole."""
+    documents: dict[str, tuple[int, str]]
+    """Size in bytes and SHA-256 of each document that is made, by its id."""
     arriving: set[str]
     """Ids of uploads that weren't."""
     save: Callable[[Path], None]
@@ -96,6 +99,12 @@ def read_moment(app: Session, kept: Session, save: Callable[[Path], None]) -> Mo
         instance=instance,
         segments={row.name: row.sha256 for row in kept.execute(select(Segment.name, Segment.sha256))},
         screenings={one for one, state in states if state != RECEIVING},
+        documents={
+            row.id: (row.size or 0, row.sha256 or "")
+            for row in app.execute(
+                select(Document.id, Document.size, Document.sha256).where(Document.state == DONE)
+            )
+        },
         arriving={one for one, state in states if state == RECEIVING} | set(trainings),
         save=save,
     )

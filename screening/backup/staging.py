@@ -21,7 +21,7 @@ from screening.backup.archive import DATABASES, INSTANCE, USERS
 from screening.bucket.claiming import NOTE
 from screening.bucket.faults import DamagedObject
 from screening.bucket.kept_list import list_of
-from screening.bucket.storage import KEPT, SCREENINGS, WHOLE, Storage
+from screening.bucket.storage import DOCUMENT, DOCUMENTS, KEPT, SCREENINGS, WHOLE, Storage
 from screening.errors import NotReady
 from screening.infra.audit.chain import HEAD
 from screening.infra.audit.log import AuditLog
@@ -136,6 +136,29 @@ class Staging:
                     lost.append((unit / name).as_posix())
             if listed:
                 (kept / WHOLE).touch()
+        return lost
+
+    def fetch_documents(self, storage: Storage, documents: Mapping[str, tuple[int, str]]) -> list[str]:
+        """Get those documents out of the bucket that the disk doesn't have.
+
+        Args:
+            storage: of the instance.
+            documents: size in bytes and SHA-256 by id.
+
+        Returns:
+            the names of those that it hasn't, or not as they were put.
+
+        Raises:
+            BucketUnavailable, StorageFull, OSError: they can't be got.
+        """
+        lost = []
+        for one, (size, digest) in sorted(documents.items()) if storage.remote else ():
+            name = Path(DOCUMENTS) / one / DOCUMENT
+            self._gone.get(name.parent, set()).discard(name)
+            if not (self.files / name).exists() and not fetch(
+                storage, self._instance / name, self.files / name, size, digest
+            ):
+                lost.append(name.as_posix())
         return lost
 
     def has_segment(self, name: str) -> bool:

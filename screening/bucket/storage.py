@@ -31,7 +31,9 @@ MOST_ALONE = 100
 """Screenings that leave the disk with a list of their own; more at a time are compared with one of all."""
 # In nanoseconds: file systems count in steps of up to two seconds.
 RECENT = 2_000_000_000
-LEDGER, SCREENINGS = "ledger", "screenings"
+LEDGER, SCREENINGS, DOCUMENTS = "ledger", "screenings", "documents"
+DOCUMENT = "document"
+"""Name of the one file that the folder of a document keeps."""
 PART = ".part"
 """Ending of a file that is being written."""
 KEPT = "kept.json"
@@ -47,8 +49,10 @@ class StoredUnit:
     used: float
     """Time of the last use, in seconds since 1970."""
     place: Path
-    """A segment, or the folder of a screening."""
+    """A segment, a document, or the folder of a screening."""
     size: int
+    alone: bool
+    """Whether it is one file, and not a folder."""
 
 
 class Storage:
@@ -176,7 +180,12 @@ class Storage:
             if entry.name.endswith(".parquet"):
                 with suppress(FileNotFoundError):  # deleted in this moment
                     status = entry.stat()
-                    found.append(StoredUnit(status.st_atime, Path(entry.path), status.st_size))
+                    found.append(StoredUnit(status.st_atime, Path(entry.path), status.st_size, alone=True))
+        for entry in entries_of(self.instance / DOCUMENTS):
+            made = Path(entry.path) / DOCUMENT
+            with suppress(FileNotFoundError, NotADirectoryError):  # it has left the disk, or isn't made yet
+                status = made.stat()
+                found.append(StoredUnit(status.st_atime, made, status.st_size, alone=True))
         there = set()
         for entry in entries_of(self.instance / SCREENINGS):
             there.add(entry.name)
@@ -184,7 +193,8 @@ class Storage:
                 folder = Path(entry.path)
                 size = self._copied(folder, entry.stat().st_mtime_ns)
                 if size:
-                    found.append(StoredUnit((folder / KEPT).stat().st_atime, folder, size))
+                    used = (folder / KEPT).stat().st_atime
+                    found.append(StoredUnit(used, folder, size, alone=False))
         for name in self._seen.keys() - there:
             self._seen.pop(name, None)
         return sorted(found, key=lambda each: each.used)
@@ -225,18 +235,18 @@ class Storage:
             for count, each in enumerate(units):
                 if gone >= over or time.time() - each.used < YOUNG_SECONDS:
                     break
-                segment = bool(each.place.suffix)
                 # a list of one screening is a request, and one of all has a thousand files in each
-                prefix = LEDGER if segment else self.key(each.place) if count < MOST_ALONE else SCREENINGS
+                key = self.key(each.place)
+                prefix = key.partition("/")[0] if each.alone or count >= MOST_ALONE else key
                 if prefix not in listed:
                     listed[prefix] = self.sizes(prefix)
                 with suppress(
                     FileNotFoundError
                 ):  # deleted, or being written again, since they were looked at
-                    used = (each.place if segment else each.place / KEPT).stat().st_atime
+                    used = (each.place if each.alone else each.place / KEPT).stat().st_atime
                     if time.time() - used < YOUNG_SECONDS:
                         continue  # somebody came for it while the bucket was asked
-                    if segment:
+                    if each.alone:
                         gone += drop_copies([each.place], listed[prefix])
                     elif copied_bytes(each.place):
                         gone += drop_copies(files_kept(each.place), listed[prefix])

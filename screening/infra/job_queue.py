@@ -161,6 +161,8 @@ class Owned:
     id: str
     filename: str
     created: datetime
+    size: int
+    """Bytes of the file itself, as its row says; 0 as long as that isn't known."""
     ended: bool
     """Whether no work goes on that may add to its files."""
 
@@ -200,12 +202,18 @@ class Jobs(Generic[Row]):
     def owned_by(self, owner: str) -> list[Owned]:
         """Return the files of an account, whatever its capitals."""
         table = self.table
-        mine = select(table.id, table.filename, table.created, table.finished, table.state)
+        mine = select(table.id, table.filename, table.created, table.size, table.finished, table.state)
         with self._database.read() as session:
             rows = session.execute(mine.where(func.lower(table.owner) == owner.casefold())).all()
         busy = (RECEIVING, *self.claimable)
         return [
-            Owned(each.id, each.filename, each.created, each.state not in busy and each.finished is not None)
+            Owned(
+                each.id,
+                each.filename,
+                each.created,
+                each.size or 0,
+                each.state not in busy and each.finished is not None,
+            )
             for each in rows
         ]
 

@@ -8,8 +8,11 @@ import os
 import time
 from collections.abc import Mapping
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
+from screening.bucket.faults import BucketUnavailable
+from screening.bucket.storage import DOCUMENTS, Storage, entries_of
 from screening.errors import ScreeningError
 from screening.infra.audit.log import AuditLog
 from screening.infra.child_work import STOP_SECONDS, ChildWork
@@ -17,7 +20,7 @@ from screening.infra.disk_space import require_room
 from screening.infra.file_hash import sha256_of
 from screening.infra.job_queue import DONE, FAILED, now
 from screening.infra.job_runner import AttemptFailed, Lease
-from screening.reports.documents import CANCELLED, PARTS, Document, DocumentFolder, Documents
+from screening.reports.documents import CANCELLED, Document, DocumentFolder, Documents
 from screening.reports.making import DocumentOrder
 from screening.setting_values import ALERTS
 from screening.settings import Settings
@@ -29,7 +32,8 @@ TICK_SECONDS = 0.5
 """Seconds between two notes of the progress, and looks for a cancellation."""
 TIDY_SECONDS = 600.0
 YOUNG_SECONDS = 60
-BLOCK = 1 << 20
+MOST_PUT = 20
+"""Documents that are put into the bucket at a time, of those that it hasn't."""
 
 
 class DocumentJob:
@@ -83,6 +87,7 @@ class DocumentJob:
         # cancelled in this moment: then it doesn't appear
         lease.note()
         folder.part.replace(folder.made)
+        folder.put()
         return {"state": DONE, "size": folder.made.stat().st_size, "sha256": sha256}
 
     def closing(self, _seconds: float) -> dict[str, Any]:
@@ -115,14 +120,48 @@ class DocumentJob:
             DocumentFolder(self._settings.instance, document.id).remove()
             self.queue.remove(document.id)
             self._record("report_expired", document, kept_days=days)
-        kept = self._settings.instance / PARTS
-        if not kept.exists() or not belong_together(self._settings.instance, self.queue.database):
+        if not belong_together(self._settings.instance, self.queue.database):
             return
+        try:
+            stored = Storage.at(self._settings.instance).sizes(DOCUMENTS)  # before the rows: they come first
+            self._put_missing(stored)
+        except BucketUnavailable as problem:
+            log.warning("documents in the bucket aren't looked for: %s", problem.what)
+            stored = {}
         needed = self.queue.with_files()
-        for path in kept.iterdir():
-            old = time.time() - path.stat().st_mtime > YOUNG_SECONDS
-            if path.name not in needed and old:
-                DocumentFolder(self._settings.instance, path.name).remove()
+        left = {
+            entry.name
+            for entry in entries_of(self._settings.instance / DOCUMENTS)
+            if time.time() - entry.stat().st_mtime > YOUNG_SECONDS
+        }
+        if needed:  # else the database may be another one, or a new one
+            left |= {path.parent.name for path in stored}
+        for document_id in left - needed:
+            DocumentFolder(self._settings.instance, document_id).remove()
+
+    def _put_missing(self, stored: Mapping[Path, int]) -> None:
+        """Put some of the documents into the bucket that it hasn't, as those of before there was one.
+
+        Args:
+            stored: sizes of those that it has.
+
+        Raises:
+            BucketUnavailable: it can't be reached.
+        """
+        count = 0
+        for document in self.queue.made() if Storage.at(self._settings.instance).remote else ():
+            folder = DocumentFolder(self._settings.instance, document.id)
+            # one that is damaged must not become what others get
+            if stored.get(folder.made) == document.size or not is_whole(folder.made, document):
+                continue
+            folder.put()
+            if self.queue.state(document.id) is None:  # deleted meanwhile
+                folder.remove()
+            count += 1
+            if count == MOST_PUT:
+                break
+        if count:
+            log.info("%d documents were put into the bucket", count)
 
     def _environment(self, folder: DocumentFolder) -> Mapping[str, str]:
         """Return the variables of the process: those of this one, with the settings that this one has."""
@@ -155,6 +194,14 @@ class DocumentJob:
             schedule=document.schedule,
             **more,
         )
+
+
+def is_whole(path: Path, document: Document) -> bool:
+    """Return whether a file is what its row says that was made."""
+    try:
+        return path.stat().st_size == document.size and sha256_of(path) == document.sha256
+    except FileNotFoundError:
+        return False
 
 
 class _Told(ScreeningError):

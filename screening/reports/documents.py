@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -12,6 +13,8 @@ from typing import Any
 from sqlalchemy import Index, String, delete, func, or_, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
+from screening.bucket.faults import BucketUnavailable
+from screening.bucket.storage import DOCUMENT, DOCUMENTS, Storage
 from screening.errors import Conflict, NotFound, ScreeningError
 from screening.infra.database import Base
 from screening.infra.job_queue import (
@@ -26,10 +29,10 @@ from screening.infra.job_queue import (
     now,
 )
 
+log = logging.getLogger("screening.reports")
 WAITING, CANCELLED = "waiting", "cancelled"
 OPEN_STATES = (WAITING, RUNNING)
 WITH_FILES = (*OPEN_STATES, DONE)
-PARTS = "documents"
 MOST_OPEN = 5
 """Documents that one account may have waiting or in hand at once."""
 
@@ -94,12 +97,16 @@ class Document(Staged, Base):
 
 
 class DocumentFolder:
-    """``<instance>/documents/<id>``: the document, what is being made, and what the process said."""
+    """``<instance>/documents/<id>``: the document, what is being made, and what the process said.
+
+    With a bucket the document is there, too, before its row says that it is made, and the disk has a copy.
+    """
 
     def __init__(self, instance: Path, document_id: str) -> None:
-        self.path = instance / PARTS / document_id
+        self._storage = Storage.at(instance)
+        self.path = instance / DOCUMENTS / document_id
         self.part = self.path / "part"
-        self.made = self.path / "document"
+        self.made = self.path / DOCUMENT
         """It appears when it is whole."""
         self.order = self.path / "order.json"
         self.log = self.path / "log"
@@ -107,8 +114,31 @@ class DocumentFolder:
 
     def begin(self) -> None:
         """Make the folder, or clear what an earlier attempt left."""
-        self.remove()
+        shutil.rmtree(self.path, ignore_errors=True)
         self.scratch.mkdir(mode=0o700, parents=True)
+
+    def put(self) -> None:
+        """Have the document in the bucket, where there is one.
+
+        Raises:
+            BucketUnavailable: it may not be there.
+        """
+        self._storage.keep(self.made)
+
+    def bring(self, size: int, sha256: str) -> None:
+        """See that the document is on the disk; without a bucket it is, or isn't.
+
+        Args:
+            size: in bytes.
+            sha256: of the document.
+
+        Raises:
+            BucketUnavailable: it is in the bucket, which can't be reached.
+            FileNotFoundError: the bucket hasn't it.
+            DamagedObject: the bucket has something else.
+            StorageFull: there is no room for it.
+        """
+        self._storage.bring(self.made, size, sha256)
 
     def keep(self) -> None:
         """Remove all but the document."""
@@ -117,8 +147,16 @@ class DocumentFolder:
             path.unlink(missing_ok=True)
 
     def remove(self) -> None:
-        """Delete all of it. Gone already is as good."""
+        """Delete all of it, on the disk and in the bucket. Gone already is as good."""
         shutil.rmtree(self.path, ignore_errors=True)
+        try:
+            self._storage.drop([self.made])
+        except BucketUnavailable as problem:
+            log.warning(
+                "document %s, which was removed, may still be in the bucket; it is looked for within minutes: %s",
+                self.path.name,
+                problem.what,
+            )
 
 
 class Documents(Jobs[Document]):
@@ -224,6 +262,12 @@ class Documents(Jobs[Document]):
         """Return the ids of those that have a file, or will have one, for clearing the folders of the others."""
         with self._database.read() as session:
             return set(session.scalars(select(Document.id).where(Document.state.in_(WITH_FILES))))
+
+    def made(self) -> Sequence[Document]:
+        """Return those that have a file, the latest first."""
+        with self._database.read() as session:
+            found = select(Document).where(Document.state == DONE).order_by(Document.created.desc())
+            return session.scalars(found).all()
 
     def detach_owner(self, owner: str) -> list[str]:
         """Forget the documents of a name that somebody new has signed up with, but for those of schedules.

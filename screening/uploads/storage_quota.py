@@ -33,6 +33,8 @@ class Store:
 
     jobs: Jobs[Any]
     folder: Callable[[str], Path]
+    kept: bool = False
+    """Whether the file itself is kept for as long as its row, on the disk or not."""
 
 
 class StorageQuota:
@@ -75,7 +77,7 @@ class StorageQuota:
     def _files(self, owner: str) -> list[tuple[int, Owned]]:
         """Return each file of an account with the bytes that it takes."""
         return [
-            (self._size(store.folder(each.id), ended=each.ended), each)
+            (max(self._size(store.folder(each.id), ended=each.ended), each.size * store.kept), each)
             for store in self._stores
             for each in store.jobs.owned_by(owner)
         ]

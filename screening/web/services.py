@@ -103,7 +103,7 @@ class Services:
         stores = [
             Store(screenings, lambda one: UploadFolder(settings.instance, one).path),
             Store(trainings, lambda one: TrainingFolder(settings.instance, one).path),
-            Store(documents, lambda one: DocumentFolder(settings.instance, one).path),
+            Store(documents, lambda one: DocumentFolder(settings.instance, one).path, kept=True),
         ]
         ledger = Ledger.open(
             settings.instance,

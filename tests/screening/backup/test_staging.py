@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import shutil
@@ -14,13 +15,15 @@ import pytest
 from screening.backup.making import hold_whole
 from screening.backup.staging import Staging
 from screening.bucket.folders import keep_folder
-from screening.bucket.storage import Storage
+from screening.bucket.storage import DOCUMENTS, Storage
 from screening.errors import NotReady
 from screening.infra.audit.log import AuditLog
 from screening.infra.database import Database
 from screening.infra.file_hash import sha256_of
+from screening.infra.job_queue import DONE
 from screening.ledger.ledger import Ledger
 from screening.ledger.tables import API
+from screening.reports.documents import DocumentFolder, DocumentSubject, new_document
 from screening.uploads.instance_check import claim
 from screening.uploads.screenings import Screenings, UploadRequest
 from screening.uploads.upload_folder import UploadFolder
@@ -205,12 +208,23 @@ def test_what_only_the_bucket_has_is_in_the_backup(instance: Path, tmp_path: Pat
         assert Screenings(database).received(folder.path.name, 16, "0" * 64)
     shutil.rmtree(lost.path)
     trimmed.arriving.unlink()
+    row = new_document(DocumentSubject.PERIOD, "pdf", owner="ana", author="ana", filename="a.pdf")
+    row.state, row.size, row.sha256 = DONE, 4, hashlib.sha256(b"%PDF").hexdigest()
+    document = DocumentFolder(instance, row.id)
+    document.begin()
+    document.made.write_bytes(b"%PDF")
+    ledger.storage.keep(document.made)
+    with database.write() as session:
+        session.add(row)
     (tmp_path / "staging").mkdir()
     staging = Staging(instance, tmp_path / "staging", [])
+    staging.take()
+    document.made.unlink()
     with ExitStack() as held:
         state, lacking = hold_whole(held, staging, database, ledger)
         assert lacking == []
     staging.finish(state.segments, [])
+    assert (staging.files / DOCUMENTS / document.path.name / "document").read_bytes() == b"%PDF"
     kept = staging.files / "ledger" / f"{made.name}.parquet"
     assert sha256_of(kept) == made.sha256
     for folder in (lost, trimmed):
@@ -223,11 +237,13 @@ def test_what_only_the_bucket_has_is_in_the_backup(instance: Path, tmp_path: Pat
     # what the bucket has lost, or has otherwise, is named, and doesn't keep the rest from being saved
     bucket = ledger.storage.bucket
     bucket.delete([ledger.storage.key(lost.arriving)])
+    bucket.delete([ledger.storage.key(document.made)])
     bucket.write(ledger.storage.key(trimmed.arriving), b"Time,Amount\n1,3\n")
     bucket.write(ledger.storage.key(ledger.segments.path(made.name)), b"other")
     (tmp_path / "second").mkdir()
     with ExitStack() as held:
         assert hold_whole(held, Staging(instance, tmp_path / "second", []), database, ledger)[1] == [
+            f"{DOCUMENTS}/{document.path.name}/document",
             f"ledger/{made.name}.parquet",
             *(f"screenings/{folder.path.name}/input" for folder in (lost, trimmed)),
         ]

@@ -9,6 +9,7 @@ from typing import Any
 from flask import Blueprint, Response, redirect, render_template, request, send_file, url_for
 from werkzeug.exceptions import Forbidden
 
+from screening.bucket.faults import DamagedObject
 from screening.errors import Conflict, NotFound, ScreeningError
 from screening.reports.documents import Document, DocumentFolder, DocumentSubject
 from screening.uploads.screenings import DONE
@@ -145,13 +146,12 @@ def file(document_id: str) -> Response:
         raise Conflict("This document isn't made.", remedy="Wait until it is, or ask for it again.")
     folder = DocumentFolder(services().settings.instance, document.id)
     try:
+        folder.bring(document.size or 0, document.sha256 or "")
         response = send_file(
             folder.made, mimetype=KINDS[document.kind], as_attachment=True, download_name=document.filename
         )
-    except FileNotFoundError:
-        raise NotFound(
-            "The file of this document is gone from the disk.", remedy="Ask for it again."
-        ) from None
+    except (DamagedObject, FileNotFoundError):
+        raise NotFound("The file of this document is gone, or damaged.", remedy="Ask for it again.") from None
     request_audit.record("report", document=document.id, name=document.filename, sha256=document.sha256)
     return response
 
