@@ -101,7 +101,9 @@ def sheets(
             fill_few(definition, timeline, rows.start, rows.stop, sheet)
         yield sheet.finite()
         return
-    history = EntityHistory(definition, timeline)
+    # of a whole file every row may tell something
+    asked = None if past is None and rows == slice(0, len(values)) else rows
+    history = EntityHistory(definition, timeline, asked=asked)
     for begin, end, scene in history.scenes(rows.start, rows.stop):
         sheet = _alone(definition, values[begin:end])
         fill_history(scene, sheet)

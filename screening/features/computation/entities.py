@@ -35,12 +35,14 @@ def fill_history(scene: HistoryStretch, sheet: Sheet, alone: str | None = None) 
     tasks: list[Callable[[], None]] = []
     for name in scene.definition.tracked if alone is None else (alone,):
         links = {partner: scene.links((name, partner)) for partner in partners(scene.definition, name)}
-        parts = parts_of(scene.codes((name,)))
+        parts = parts_of(scene.asked_codes((name,)))
         tasks.extend(partial(add_features, scene, name, keys, links, sheet) for keys in parts)
     for pair in pairs(scene.definition):
         if alone is not None and pair[0] != alone:
             continue
-        tasks.extend(partial(add_pair, scene, pair, keys, sheet) for keys in parts_of(scene.codes(pair)))
+        tasks.extend(
+            partial(add_pair, scene, pair, keys, sheet) for keys in parts_of(scene.asked_codes(pair))
+        )
     if len(scene.stretch.time) < MANY:
         for task in tasks:
             _call(task)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from screening.features.computation.amount_deviation import Logs, above_usual
 from screening.features.computation.amounts import units_of
 from screening.features.computation.distinct_counts import EntityPairs, link
-from screening.features.computation.groups import codes_of, together
+from screening.features.computation.groups import codes_of, only, together
 from screening.features.computation.timeline import TICKS, Places, Stretch, Timeline
 from screening.features.definitions.definition import Definition
 from screening.features.definitions.lookback import (
@@ -43,8 +43,20 @@ class EntityHistory:
     """
 
     def __init__(
-        self, definition: Definition, timeline: Timeline, alone: SingleEntityRows | None = None
+        self,
+        definition: Definition,
+        timeline: Timeline,
+        alone: SingleEntityRows | None = None,
+        asked: slice | None = None,
     ) -> None:
+        """Keep what a timeline's rows tell.
+
+        Args:
+            definition: what the features are.
+            timeline: all rows.
+            alone: the one kind of entity whose features are wanted, if it is one.
+            asked: the rows that will be asked about, so that no more is made than these need; by default all may be.
+        """
         self.definition = definition
         self._timeline = timeline
         self.labels = timeline.labels()
@@ -61,17 +73,33 @@ class EntityHistory:
             spans = [round(span * TICKS) for span in distinct_windows(self.definition)]
             self.links[frozenset((one, other))] = link(codes, self._timeline.time, np.array(spans, np.int64))
             self.codes[one, other] = codes
-        self.unusual = self._unusual(alone)
+        self.unusual = self._unusual(alone, asked)
 
-    def _unusual(self, alone: SingleEntityRows | None) -> dict[str, Logs]:
+    def _unusual(self, alone: SingleEntityRows | None, asked: slice | None) -> dict[str, Logs]:
         if self.units is None:
             return {}
         span = self.definition.options.windows[-1]
         found = {} if alone is None else dict(alone.unusual)
         for name in self.definition.profiled:
             if alone is None or alone.name == name:
-                found[name] = above_usual(self._timeline, self.codes[name,], self.units, span)
+                codes = self.codes[name,]
+                wanted = None if asked is None else self._telling(codes, asked, span)
+                found[name] = above_usual(self._timeline, codes, self.units, span, wanted)
         return found
+
+    def _telling(self, codes: Places, asked: slice, span: float) -> NDArray[np.bool_]:
+        """Return which rows' amounts tell something of asked rows by how unusual they were, bool (t,).
+
+        These are the rows of the same entities in the longest window, and known frauds, which may be of others.
+        """
+        time = self._timeline.time
+        places, _ = self._timeline.places(asked.start, asked.stop)
+        if not len(places):
+            return np.zeros(len(time), bool)
+        since = time[places[0]] - np.int64(round(span * TICKS))
+        near = (only(codes, codes[places]) >= 0) & (time >= since)
+        telling: NDArray[np.bool_] = near | (self.labels == 1)
+        return telling
 
     def scenes(self, start: int, stop: int) -> Iterator[tuple[int, int, HistoryStretch]]:
         """Yield the rows from ``start`` to ``stop`` in parts, each with what it can look back on."""
@@ -122,6 +150,11 @@ class HistoryStretch:
     def codes(self, names: tuple[str, ...]) -> Places:
         """Return numbers for the cells of an entity, or of two."""
         return self.history.codes[names][self._slice]
+
+    def asked_codes(self, names: tuple[str, ...]) -> Places:
+        """Return the same, -1 for those of no asked row: other entities tell nothing of these."""
+        codes, asked = self.codes(names), self.stretch.asked
+        return codes if len(asked) == len(codes) else only(codes, codes[asked])
 
     def links(self, names: tuple[str, str]) -> EntityPairs:
         """Return the links of rows to an earlier one with the same two entities."""

@@ -38,6 +38,14 @@ def together(one: Places, other: Places) -> Places:
     return codes
 
 
+def only(codes: Places, some: Places) -> Places:
+    """Return codes, -1 for those that aren't among ``some`` of them; (m,)."""
+    chosen = np.zeros(codes.max(initial=-1) + 2, bool)
+    chosen[some] = True
+    chosen[-1] = False  # where a blank's code leads
+    return np.where(chosen[codes], codes, np.int32(-1))
+
+
 @dataclass(frozen=True, slots=True)
 class RowRanges:
     """Ranges of places, ``low`` to ``high``, (p,) each, ``high`` not included."""

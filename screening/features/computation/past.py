@@ -82,16 +82,18 @@ def wanted_of_frauds(definition: Definition, past: Past) -> list[PastRange]:
     if not len(frauds):
         return []
     columns = definition.contract.columns
-    times = frauds[:, columns.index(str(definition.contract.time))]
+    times = frauds[:, columns.index(str(definition.contract.time))].tolist()
     back = definition.options.windows[-1] + 1.0
     found = []
     for name in sorted(
         {partner for entity in definition.tracked for partner in usual_of(definition, entity)}
     ):
-        cells = frauds[:, columns.index(name)]
-        for cell in different_cells(cells):
-            own = times[cells == cell]
-            found.append(PastRange(name, cell, float(own.min()) - back, float(own.max())))
+        spans: dict[float, tuple[float, float]] = {}
+        for cell, moment in zip(frauds[:, columns.index(name)].tolist(), times, strict=True):
+            if cell == cell and moment == moment:  # noqa: PLR0124 -- neither is NaN, a blank
+                first, last = spans.get(cell, (moment, moment))
+                spans[cell] = min(first, moment), max(last, moment)
+        found += [PastRange(name, cell, first - back, last) for cell, (first, last) in spans.items()]
     return found
 
 

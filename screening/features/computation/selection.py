@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from screening.features.computation.groups import SHIFT, Groups
+from screening.features.computation.groups import PLACE, SHIFT, Groups
 from screening.features.computation.timeline import Places
 
 Floats = NDArray[np.float64]
@@ -20,8 +20,12 @@ class Ranks:
     """
 
     def __init__(self, groups: Groups, numbers: Floats) -> None:
-        _, dense = np.unique(numbers, return_inverse=True)
-        order = np.argsort((groups.codes.astype(np.int64) << SHIFT) | dense)
+        ascending = np.argsort(numbers)
+        ranks = np.empty(len(numbers), np.int64)
+        ranks[ascending] = np.arange(len(numbers))
+        # by group and then by number: whole numbers are sorted in a third of the time of their places
+        keys = np.sort((groups.codes.astype(np.int64) << SHIFT) | ranks)
+        order = ascending[keys & PLACE]
         self._sorted = numbers[order]
         self._starts = groups.starts
         self._ranks = np.empty(len(numbers), np.int32)

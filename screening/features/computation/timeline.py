@@ -110,10 +110,15 @@ class Timeline:
         found = np.flatnonzero((own >= 0) & (own < stop - start))
         return found, own[found]
 
-    def whole(self) -> Stretch:
-        """Return all rows, each of them asked about."""
+    def whole(self, asked: NDArray[np.bool_] | None = None) -> Stretch:
+        """Return all rows, those of them asked about that ``asked`` (t,) marks; by default each."""
         every = np.arange(len(self.time), dtype=np.int32)
-        return Stretch(0, len(every), self.time, every, every, every)
+        if asked is None:
+            return Stretch(0, len(every), self.time, every, every, every)
+        chosen = every[asked]
+        numbers = np.full(len(every), -1, np.int32)
+        numbers[chosen] = np.arange(len(chosen), dtype=np.int32)
+        return Stretch(0, len(every), self.time, chosen, chosen, numbers)
 
     def chunks(self, start: int, stop: int) -> Iterator[tuple[int, int, Stretch]]:
         """Yield the rows from ``start`` to ``stop`` in parts, each with what it can look back on."""

@@ -11,8 +11,13 @@ from numpy.typing import NDArray
 from screening.features import Definition, Past, PastIndex, PastRange, wanted_for, wanted_of_frauds
 from screening.ledger.history import joined, row_hashes
 from screening.ledger.velocity.entries import TrainedSubject, Viewer
-from screening.ledger.velocity.state import StateReader, Velocity, past_of
+from screening.ledger.velocity.state import NumberedRows, StateReader, Velocity
 from screening.transactions.schema import Matrix
+
+NONE = np.empty(0, np.int64)
+FEW = 4
+LEAST_MET, GROWTH = 512, 4
+"""Rows that are looked at first, and how many times as many after them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,38 +82,31 @@ class LivePast:
         wanted = wanted_for(self._definition, values)
         with self._velocity.reading() as read:
             self.read_at, self.is_whole = read.last(self.subject)
-            live = self._look(read, wanted)
-            recent = self._past(live)
-            self.repeated = self._stand_in(values, recent)
+            live = self._look(read, wanted, NONE)
+            self.repeated = self._stand_in(values, live.past)
             places = self._within(wanted)
-            found = self._both(places, recent)
+            found = self._both(places, live.past)
             more = wanted_of_frauds(self._definition, found)
             if more:
-                found = self._both(
-                    np.union1d(places, self._within(more)), self._past(live | self._look(read, more))
-                )
+                both = live.and_others(self._look(read, more, live.numbers))
+                found = self._both(np.union1d(places, self._within(more)), both.past)
         self._met = found
         return found
 
     def _stand_in(self, values: Matrix, recent: Past) -> NDArray[np.bool_]:
         """Tell which rows are among others as they are; only those of the same times are looked at."""
-        times = set(values[:, self.subject.time].tolist())
-        same = [
-            place for place, time in enumerate(recent.values[:, self.subject.time].tolist()) if time in times
-        ]
-        if not same:
+        times, asked = recent.values[:, self.subject.time], np.sort(values[:, self.subject.time])
+        same = asked[np.minimum(np.searchsorted(asked, times), len(asked) - 1)] == times
+        if not same.any():
             return np.zeros(len(values), bool)
         return np.isin(row_hashes(values), row_hashes(recent.values[same]))
 
     def _within(self, wanted: Sequence[PastRange]) -> NDArray[np.int64]:
         return np.empty(0, np.int64) if self.files is None else self.files.within(wanted)
 
-    def _look(self, read: StateReader, wanted: Sequence[PastRange]) -> dict[int, tuple[bytes, int]]:
+    def _look(self, read: StateReader, wanted: Sequence[PastRange], known: NDArray[np.int64]) -> NumberedRows:
         placed = [(self._places[each.column], each) for each in wanted]
-        return read.rows(self.subject, self.viewer, placed)
-
-    def _past(self, live: dict[int, tuple[bytes, int]]) -> Past:
-        return past_of([live[seq] for seq in sorted(live)], len(self._places))
+        return read.rows(self.subject, self.viewer, placed, known)
 
     def _both(self, places: NDArray[np.int64], recent: Past) -> Past:
         if self.files is None or not len(places):
@@ -128,15 +126,16 @@ class LivePast:
     def _has_met(self, values: Matrix) -> NDArray[np.bool_]:
         """Tell for which rows :meth:`related` has just found an earlier one of an entity of theirs: mostly for all."""
         found = np.zeros(len(values), bool)
-        if self._met is None or not len(self._met):
+        if self._met is None:
             return found
-        times, met_at = (rows[:, self.subject.time].tolist() for rows in (values, self._met.values))
-        for place in self.subject.tracked:
-            first: dict[float, float] = {}
-            for cell, moment in zip(self._met.values[:, place].tolist(), met_at, strict=True):
-                first[cell] = min(moment, first.get(cell, moment))
-            cells = values[:, place].tolist()
-            found |= [first.get(cell, np.inf) < moment for cell, moment in zip(cells, times, strict=True)]
+        time, start, size = self.subject.time, 0, max(len(values), LEAST_MET)
+        # those that came first, mostly the earliest, tell it of nearly all rows
+        while start < len(self._met) and not found.all():
+            met, left = self._met.values[start : start + size], np.flatnonzero(~found)
+            for place in self.subject.tracked:
+                found[left] |= are_later(values[left], met, place, time)
+            start += size
+            size *= GROWTH
         return found
 
     def _ask(self, values: Matrix, found: NDArray[np.bool_]) -> None:
@@ -148,3 +147,25 @@ class LivePast:
                 for cell in np.unique(cells[~found & ~np.isnan(cells)]).tolist():
                     first = read.earliest(self.subject, self.viewer, place, cell)
                     found |= (cells == cell) & (first < times)
+
+
+def are_later(values: Matrix, met: Matrix, place: int, time: int) -> NDArray[np.bool_]:
+    """Return whether each row has a cell that an earlier one of others has, bool (n,).
+
+    Args:
+        values: (n, columns).
+        met: the others, (m, columns).
+        place: of the column.
+        time: the place of the time.
+    """
+    if len(values) <= FEW:
+        return np.array(
+            [((met[:, place] == row[place]) & (met[:, time] < row[time])).any() for row in values], bool
+        )
+    cells = np.sort(values[:, place])
+    at = np.minimum(np.searchsorted(cells, met[:, place]), len(cells) - 1)
+    has = (cells[at] == met[:, place]) & ~np.isnan(met[:, time])
+    first = np.full(len(cells), np.inf)
+    np.minimum.at(first, at[has], met[has, time])
+    found: NDArray[np.bool_] = first[np.searchsorted(cells, values[:, place])] < values[:, time]
+    return found

@@ -27,6 +27,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 from redis import Redis
 from redis.client import Pipeline
 from redis.exceptions import RedisError, ResponseError, WatchError
@@ -38,7 +39,15 @@ from screening.ledger.identity import first_id
 from screening.ledger.tables import OWNER_LENGTH
 from screening.ledger.velocity import state
 from screening.ledger.velocity.entries import TrainedSubject, VelocityEntry, Viewer
-from screening.ledger.velocity.state import Kept, Velocity, VelocityExtent, past_of, sorted_out
+from screening.ledger.velocity.state import (
+    Kept,
+    NumberedRows,
+    Velocity,
+    VelocityExtent,
+    past_of,
+    sorted_out,
+    unknown_of,
+)
 
 SECONDS = 5.0
 """So long an answer of Redis is waited for."""
@@ -63,6 +72,7 @@ class Row(msgspec.Struct, array_like=True):
 
 _encode = msgspec.msgpack.Encoder().encode
 _decoder = msgspec.msgpack.Decoder(Row)
+decode_numbers = msgspec.json.Decoder(list[int]).decode
 
 
 def decode_row(data: Any) -> Row:
@@ -158,14 +168,14 @@ class RedisVelocity(Velocity):
         with reached():
             # the bracket is Redis' sign for a bound that is left out
             numbers = self._redis.zrangebyscore(self.key(subject.number, "times"), since, f"({until!r}")
-            parts = [past_of([], subject.columns)]
+            cells: list[bytes] = []
+            labels: list[int] = []
             for start in range(0, len(numbers), BLOCK_ROWS):
                 rows = self.rows_of(subject.number, numbers[start : start + BLOCK_ROWS])
-                seen = [(row.cells, row.label) for row in rows if viewer.sees(row.owner, shared=row.shared)]
-                parts.append(past_of(seen, subject.columns))
-        return Past(
-            np.concatenate([part.values for part in parts]), np.concatenate([part.labels for part in parts])
-        )
+                seen = [row for row in rows if viewer.sees(row.owner, shared=row.shared)]
+                cells.append(b"".join([row.cells for row in seen]))
+                labels += [row.label for row in seen]
+        return past_of(b"".join(cells), labels, subject.columns)
 
     def rows_of(self, subject: int, numbers: Sequence[Any]) -> list[Row]:
         """Return rows by their numbers; those that left meanwhile aren't there."""
@@ -475,24 +485,39 @@ class _Reader:
         return int(last or 0), built is not None
 
     def rows(
-        self, subject: TrainedSubject, viewer: Viewer, wanted: Sequence[tuple[int, PastRange]]
-    ) -> dict[int, tuple[bytes, int]]:
+        self,
+        subject: TrainedSubject,
+        viewer: Viewer,
+        wanted: Sequence[tuple[int, PastRange]],
+        known: NDArray[np.int64],
+    ) -> NumberedRows:
+        numbers = unknown_of(self._numbers(subject, wanted), known)
+        found: list[int] = []
+        labels: list[int] = []
+        cells: list[bytes] = []
+        for start in range(0, len(numbers), BLOCK_ROWS):
+            some = numbers[start : start + BLOCK_ROWS].tolist()
+            for number, data in zip(
+                some, self._redis.hmget(self._of.key(subject.number, "rows"), some), strict=True
+            ):
+                if data is None:
+                    continue
+                row = decode_row(data)
+                if viewer.sees(row.owner, shared=row.shared):
+                    found.append(number)
+                    labels.append(row.label)
+                    cells.append(row.cells)
+        return NumberedRows(np.array(found, np.int64), past_of(b"".join(cells), labels, subject.columns))
+
+    def _numbers(self, subject: TrainedSubject, wanted: Sequence[tuple[int, PastRange]]) -> NDArray[np.int64]:
+        """Return the numbers of the wanted rows, in any order, some of them twice."""
         if not wanted:
-            return {}
+            return np.empty(0, np.int64)
         pipe = self._redis.pipeline(transaction=False)
         for place, each in wanted:
             pipe.zrangebyscore(self._of.entity(subject.number, place, each.cell), each.since, each.until)
-        numbers = sorted({int(seq) for found in pipe.execute() for seq in found})
-        found: dict[int, tuple[bytes, int]] = {}
-        for start in range(0, len(numbers), BLOCK_ROWS):
-            some = numbers[start : start + BLOCK_ROWS]
-            rows = self._redis.hmget(self._of.key(subject.number, "rows"), some)
-            for number, data in zip(some, rows, strict=True):
-                if data is not None:
-                    row = decode_row(data)
-                    if viewer.sees(row.owner, shared=row.shared):
-                        found[number] = row.cells, row.label
-        return found
+        listed = b",".join([seq for found in pipe.execute() for seq in found])
+        return np.array(decode_numbers(b"[" + listed + b"]"), np.int64)
 
     def earliest(self, subject: TrainedSubject, viewer: Viewer, place: int, cell: float) -> float:
         key = self._of.entity(subject.number, place, cell)

@@ -18,25 +18,15 @@ from typing import Any
 import numpy as np
 from sqlalchemy import delete, false, func, select, text, update
 
-from screening.features import Past, PastRange
+from screening.features import Past
 from screening.infra.database import DriverWrite
 from screening.ledger.identity import first_id
 from screening.ledger.tables import OWNER_LENGTH, VelocityEntity, VelocityRow, VelocitySubject
 from screening.ledger.velocity import state
 from screening.ledger.velocity.entries import TrainedSubject, VelocityEntry, Viewer
+from screening.ledger.velocity.sql_reading import SqlReader
 from screening.ledger.velocity.state import Kept, Velocity, VelocityExtent, past_of, sorted_out
 
-LAST = text("SELECT last, built FROM ledger_velocity_subjects WHERE id = :subject")
-LOOK = text(
-    "SELECT r.seq, r.owner, r.shared, r.label, r.cells FROM ledger_velocity_entities e "
-    "JOIN ledger_velocity_rows r ON r.subject = e.subject AND r.seq = e.seq "
-    "WHERE e.subject = :subject AND e.place = :place AND e.cell = :cell AND e.time >= :since AND e.time <= :until"
-)
-SEEN = text(
-    "SELECT r.owner, r.shared, e.time FROM ledger_velocity_entities e "
-    "JOIN ledger_velocity_rows r ON r.subject = e.subject AND r.seq = e.seq "
-    "WHERE e.subject = :subject AND e.place = :place AND e.cell = :cell ORDER BY e.time LIMIT 1000"
-)
 NEWS = text("SELECT owner, shared, cells FROM ledger_velocity_rows WHERE subject = :subject AND seq > :after")
 SPAN = text(
     "SELECT owner, shared, label, cells FROM ledger_velocity_rows "
@@ -69,27 +59,23 @@ class SqlVelocity(Velocity):
     """The state in the ledger's own tables."""
 
     @contextmanager
-    def reading(self) -> Iterator[_Reader]:
+    def reading(self) -> Iterator[SqlReader]:
         """Give what reads for one question."""
         with self._tables.driver_write(begin=False) as read:
-            yield _Reader(read)
+            yield SqlReader(read, is_sqlite=self._tables.is_sqlite)
 
     def span(self, subject: TrainedSubject, viewer: Viewer, since: float, until: float) -> Past:
         """Return all rows that count for somebody, from a time to before another."""
         given = {"subject": subject.number, "since": since, "until": until}
-        parts = [past_of([], subject.columns)]
+        cells: list[bytes] = []
+        labels: list[int] = []
         with self._tables.driver_write(begin=False) as read:
             rows = read.one(SPAN, given)
             while some := rows.fetchmany(BLOCK_ROWS):
-                seen = [
-                    (cells, label)
-                    for owner, shared, label, cells in some
-                    if viewer.sees(owner, shared=bool(shared))
-                ]
-                parts.append(past_of(seen, subject.columns))
-        return Past(
-            np.concatenate([part.values for part in parts]), np.concatenate([part.labels for part in parts])
-        )
+                seen = [row for row in some if viewer.sees(row[0], shared=bool(row[1]))]
+                cells.append(b"".join([row[3] for row in seen]))
+                labels += [row[2] for row in seen]
+        return past_of(b"".join(cells), labels, subject.columns)
 
     def begin(self, write: DriverWrite) -> None:
         """Do nothing: one transaction writes at a time."""
@@ -114,7 +100,7 @@ class SqlVelocity(Velocity):
         """Return what was added since an entry was scored."""
         given = {"subject": entry.subject.number, "after": entry.read_at}
         # mostly nothing was added since, which one number tells
-        if _Reader(write).last(entry.subject)[0] == entry.read_at:
+        if SqlReader(write, is_sqlite=self._tables.is_sqlite).last(entry.subject)[0] == entry.read_at:
             return []
         return [(owner, bool(shared), cells) for owner, shared, cells in write.one(NEWS, given).fetchall()]
 
@@ -265,31 +251,3 @@ class SqlVelocity(Velocity):
             row = session.get_one(VelocitySubject, subject.number)
             count = session.query(VelocityRow).where(VelocityRow.subject == subject.number).count()
             return VelocityExtent(subject, count, row.last, row.late, row.repeated, row.newest, row.built)
-
-
-class _Reader:
-    def __init__(self, read: DriverWrite) -> None:
-        self._read = read
-
-    def last(self, subject: TrainedSubject) -> tuple[int, bool]:
-        last, built = self._read.one(LAST, {"subject": subject.number}).fetchone()
-        return last, built is not None
-
-    def rows(
-        self, subject: TrainedSubject, viewer: Viewer, wanted: Sequence[tuple[int, PastRange]]
-    ) -> dict[int, tuple[bytes, int]]:
-        found: dict[int, tuple[bytes, int]] = {}
-        given: dict[str, Any] = {"subject": subject.number}
-        for place, each in wanted:
-            given |= {"place": place, "cell": each.cell, "since": each.since, "until": each.until}
-            for seq, owner, shared, label, cells in self._read.one(LOOK, given):
-                if viewer.sees(owner, shared=bool(shared)):
-                    found[seq] = cells, label
-        return found
-
-    def earliest(self, subject: TrainedSubject, viewer: Viewer, place: int, cell: float) -> float:
-        given = {"subject": subject.number, "place": place, "cell": cell}
-        for owner, shared, moment in self._read.one(SEEN, given):
-            if viewer.sees(owner, shared=bool(shared)):
-                return float(moment)
-        return np.inf
