@@ -74,7 +74,7 @@ class RaggedLines:
 
     @property
     def beyond(self) -> str:
-        """What messages call the cells that no column of the header has."""
+        """Name that messages give the cells that no column of the header has."""
         return f"number {len(self.header) + 1}"
 
     def cells(self, lines: Iterable[str]) -> dict[int, list[str]]:
