@@ -21,7 +21,22 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Generic, TypeGuard, TypeVar
 
-from sqlalchemy import Connection, Dialect, Engine, TextClause, create_engine, event, inspect, text
+from sqlalchemy import (
+    ColumnClause,
+    Connection,
+    Dialect,
+    Engine,
+    Select,
+    TableClause,
+    TextClause,
+    create_engine,
+    event,
+    inspect,
+    literal_column,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import (
     ArgumentError,
@@ -133,8 +148,12 @@ class Database:
         with self.engine.connect() as connection:
             if not inspect(connection).has_table(self._schema.version_table):
                 return None, None
-            query = text(f"SELECT * FROM {self._schema.version_table}")  # noqa: S608 -- a name of the app's own
-            row = connection.execute(query).mappings().first()
+            everything: Select[Any] = select(literal_column("*"))
+            row = (
+                connection.execute(everything.select_from(TableClause(self._schema.version_table)))
+                .mappings()
+                .first()
+            )
             return (None, None) if row is None else (row["version_num"], row.get("oldest"))
 
     def _migrate(self) -> None:
@@ -159,11 +178,13 @@ class Database:
                     remedy="Start the newer version, or restore what was saved before the upgrade; the file was left "
                     "untouched.",
                 ) from problem
-            table = self._schema.version_table
+            versions = self._schema.version_table
             # not there yet in the tables that tests make of earlier versions
-            if any(column["name"] == "oldest" for column in inspect(connection).get_columns(table)):
-                noted = text(f"UPDATE {table} SET oldest = :oldest")  # noqa: S608 -- a name of the app's own
-                connection.execute(noted, {"oldest": self._schema.oldest})
+            if any(column["name"] == "oldest" for column in inspect(connection).get_columns(versions)):
+                noted = update(TableClause(versions, ColumnClause("oldest"))).values(
+                    oldest=self._schema.oldest
+                )
+                connection.execute(noted)
 
     def check(self, seconds: float = CHECK_SECONDS) -> bool:
         """Have SQLite look for damage; other databases do so themselves.

@@ -47,7 +47,8 @@ LINE = {
 SNAPSHOT = {"isolation_level": "REPEATABLE READ"}
 # The app's own tables are watched. Those of the ledger change with each decision.
 WATCHED = "alembic_version"
-LAST_WRITER = f"SELECT xmin::text FROM {WATCHED}"  # noqa: S608 -- a name of the app's own
+LAST_WRITER = "SELECT xmin::text FROM alembic_version"
+SEEN = "UPDATE alembic_version SET version_num = version_num"
 
 
 def is_postgresql(url: URL) -> bool:
@@ -98,7 +99,7 @@ def turn_of(table: str, *, migrates: bool = False, brief: bool = False) -> list[
     turn = f"SELECT {idle}, pg_advisory_xact_lock({zlib.crc32(table.encode())})"
     if migrates or table != WATCHED:
         return [turn]
-    return [turn, f"UPDATE {WATCHED} SET version_num = version_num"]  # noqa: S608 -- as above
+    return [turn, SEEN]
 
 
 class WriteWatch:

@@ -17,12 +17,17 @@ START_SECONDS, ASK_SECONDS = 30.0, 5.0
 """Seconds in which a broker must have answered at the start, and within which each question must be."""
 QUIET_SECONDS = 30.0
 """Seconds between two lines about the same error: one of the connection is repeated with each attempt."""
-# Errors of the client itself are Kafka's names with an underscore.
-END_OF_PARTITION = KafkaError._PARTITION_EOF  # noqa: SLF001
-ALL_DOWN = KafkaError._ALL_BROKERS_DOWN  # noqa: SLF001
-NO_TRUST = (KafkaError._SSL,)  # noqa: SLF001
-NO_ENTRY = (KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED)  # noqa: SLF001
-NO_TOPIC = (KafkaError._UNKNOWN_TOPIC, KafkaError.UNKNOWN_TOPIC_OR_PART)  # noqa: SLF001
+# Errors of the client itself have Kafka's names with an underscore.
+END_OF_PARTITION, ALL_DOWN, NO_TRUST = (
+    getattr(KafkaError, f"_{name}") for name in ("PARTITION_EOF", "ALL_BROKERS_DOWN", "SSL")
+)
+NO_ENTRY, NO_TOPIC = (
+    (getattr(KafkaError, f"_{name}"), by_broker)
+    for name, by_broker in (
+        ("AUTHENTICATION", KafkaError.SASL_AUTHENTICATION_FAILED),
+        ("UNKNOWN_TOPIC", KafkaError.UNKNOWN_TOPIC_OR_PART),
+    )
+)
 NOT_ALLOWED = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED)
 HIDDEN = "…"
 Partition = tuple[str, int]
@@ -126,7 +131,7 @@ def _asked(consumer: Consumer, topic: str) -> Any:
 
 def is_of_trust(error: Any) -> bool:
     """Return whether certificates are what is wrong; that brokers want ours comes as a closed connection."""
-    return error.code() in NO_TRUST or "SSL alert" in error.str()
+    return error.code() == NO_TRUST or "SSL alert" in error.str()
 
 
 def refusal(error: Any, options: StreamOptions, name: str = "", topic: str = "") -> ScreeningError:

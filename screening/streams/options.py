@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
@@ -272,7 +273,5 @@ def require_kafka() -> None:
     Raises:
         NotReady: it isn't.
     """
-    try:
-        import confluent_kafka  # noqa: F401
-    except ModuleNotFoundError:
-        raise NO_KAFKA from None
+    if find_spec("confluent_kafka") is None:
+        raise NO_KAFKA

@@ -29,18 +29,21 @@ DECIDED = 413
 
 
 class RejectionBody(msgspec.Struct):
-    """Problem of a message, as far as it is told here."""
+    """Problem of a message as JSON, as far as it is told here."""
 
     status: int
     title: str
     what: str
     instance: str
 
-    @property
-    def place(self) -> MessagePlace:
-        """Place of the message."""
-        topic, partition, offset = self.instance.lstrip("/").rsplit("/", 2)
-        return MessagePlace(topic, int(partition), int(offset))
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A message that was rejected: its place, and why."""
+
+    status: int
+    what: str
+    place: MessagePlace
 
 
 _decode = msgspec.json.Decoder(RejectionBody).decode
@@ -162,11 +165,11 @@ class RejectedMessages:
         found.unsendable += len(too_large)
         found.sent += len(messages) - len(too_large)
 
-    def _unread(self) -> Iterator[list[tuple[Any, RejectionBody]]]:
+    def _unread(self) -> Iterator[list[tuple[Any, Rejection]]]:
         """Yield the problems behind the position, up to where their topic ends now, some at a time."""
         ends = self._begin()
         left, deadline = set(ends), time.monotonic() + SECONDS
-        some: list[tuple[Any, RejectionBody]] = []
+        some: list[tuple[Any, Rejection]] = []
         while left:
             for message in self._problems.consume(AT_ONCE, 0.5):
                 if self._is_trouble(message):
@@ -266,14 +269,14 @@ def is_last(message: Any, end: int) -> bool:
     return bool(error.code() == END_OF_PARTITION)
 
 
-def problem_of(message: Any) -> RejectionBody:
-    """Return a message of the topic of problems as one. Raises :class:`NotReady` for anything else."""
+def problem_of(message: Any) -> Rejection:
+    """Return the problem that a message of the topic of problems is. Raises :class:`NotReady` where it is none."""
     try:
         found = _decode(message.value() or b"")
-        found.place  # noqa: B018 -- raises where it names none
+        topic, partition, offset = found.instance.lstrip("/").rsplit("/", 2)
+        return Rejection(found.status, found.what, MessagePlace(topic, int(partition), int(offset)))
     except ValueError:
         raise NotReady(
             f"{message.topic()}-{message.partition()}-{message.offset()} is no problem of a stream.",
             remedy="STREAM_REJECTED must be a topic that streams alone write to.",
         ) from None
-    return found

@@ -88,7 +88,7 @@ def main(arguments: list[str], probabilities: Probabilities = own_probabilities)
             if trainer is not None:
                 trainer.join()
     except ScreeningError as problem:
-        print(f"the job worker can't start: {problem}", file=sys.stderr)  # noqa: T201 -- the operator reads it
+        sys.stderr.write(f"the job worker can't start: {problem}\n")
         return 1
     return 0
 

@@ -11,6 +11,7 @@ import shutil
 import tarfile
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -120,31 +121,27 @@ def seen(person: Person, *pages: str) -> list[str]:
 @contextmanager
 def at_work(mia: Person, services: Services) -> Iterator[None]:
     """Decide, seal, compact, upload and delete meanwhile."""
-    ended, problems, rounds = threading.Event(), list[BaseException](), []
+    ended, rounds = threading.Event(), []
     top, *lines = SHOP.splitlines()
     some = b"\n".join([top, *lines[-20:]])
 
     def go_on() -> None:
-        try:
-            while not ended.is_set():
-                rounds.append(detect(mia, shop(100)[98:]))
-                services.ledger.sealing.seal()
-                for small in services.ledger.compaction.due(today=True):
-                    services.ledger.compaction.put_together(small)
-                gone = mia.upload(some, "more.csv").headers["Location"]
-                answer = mia.client.post(f"{gone}/delete", data={"csrf_token": mia.token("/upload")})
-                assert answer.status_code == 303
-        except BaseException as problem:  # noqa: BLE001 -- told below
-            problems.append(problem)
+        while not ended.is_set():
+            rounds.append(detect(mia, shop(100)[98:]))
+            services.ledger.sealing.seal()
+            for small in services.ledger.compaction.due(today=True):
+                services.ledger.compaction.put_together(small)
+            gone = mia.upload(some, "more.csv").headers["Location"]
+            answer = mia.client.post(f"{gone}/delete", data={"csrf_token": mia.token("/upload")})
+            assert answer.status_code == 303
 
-    writing = threading.Thread(target=go_on)
-    writing.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        writing.join()
-    assert problems == []
+    with ThreadPoolExecutor(1) as thread:
+        writing = thread.submit(go_on)
+        try:
+            yield
+        finally:
+            ended.set()
+    writing.result()
     assert rounds
 
 

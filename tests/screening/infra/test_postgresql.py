@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -96,20 +97,8 @@ def test_both_sets_of_tables_are_made_taken_away_and_made_again(empty: str, tmp_
 
 def test_processes_that_start_at_once_make_the_tables_once(empty: str) -> None:
     several = [Database(empty) for _ in range(4)]
-    problems: list[BaseException] = []
-
-    def make(database: Database) -> None:
-        try:
-            database.create_tables()
-        except BaseException as problem:  # noqa: BLE001 -- told below
-            problems.append(problem)
-
-    threads = [threading.Thread(target=make, args=(each,)) for each in several]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert problems == []
+    with ThreadPoolExecutor(len(several)) as threads:
+        assert list(threads.map(Database.create_tables, several)) == [None] * len(several)
     for each in several:
         each.engine.dispose()
 
