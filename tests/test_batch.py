@@ -5,6 +5,7 @@ All tests share one Spark session, which takes seconds to start.
 
 from __future__ import annotations
 
+import gzip
 import re
 import socket
 from collections.abc import Hashable, Iterator
@@ -354,6 +355,12 @@ def test_what_cannot_be_done_is_one_line(app: Flask, spark: Any, tmp_path: Path)
     cards(3).rename(columns={"V7": "flagged"}).to_parquet(tmp_path / "clash.parquet")
     cards(3).drop(columns="V7").to_parquet(tmp_path / "less.parquet")
     cards(3).to_parquet(tmp_path / "good.parquet")
+    text = cards(3).to_csv(index=False)
+    folder_of(tmp_path, headers__a=text, headers__b=text.replace("V1,V2", "V2,V1"), sep=f"sep=,\n{text}")
+    folder_of(
+        tmp_path, nameless=text.replace("\n", ",,\n"), rugged=text.replace("\n", ",x\n").replace(",x", "", 1)
+    )
+    (tmp_path / "cut.csv.gz").write_bytes(gzip.compress(cards(99).to_csv().encode())[:-99])
     for source, target, words in (
         ("nowhere", "out", "There is no such folder"),
         ("empty", "out", "The folder holds no files"),
@@ -361,6 +368,11 @@ def test_what_cannot_be_done_is_one_line(app: Flask, spark: Any, tmp_path: Path)
         ("clash.parquet", "out", "Column flagged would be there twice"),
         ("less.parquet", "out", "Column V7 is missing"),
         ("good.parquet", "taken", "The output is there already"),
+        ("headers", "out", "b.csv can't be read: CSV header does not conform to the schema. Header: number,"),
+        ("cut.csv.gz", "out", "cut.csv.gz can't be read: Unexpected end of input stream"),
+        ("sep.csv", "out", "It begins with a line sep="),
+        ("nameless.csv", "out", "Several columns have no name"),
+        ("rugged.csv", "out", "no rows, or none with as many cells as the header"),
     ):
         done = run(app, "batch", tmp_path / source, tmp_path / target, "--detector", "card")
         assert done.exit_code == 1, done.output
@@ -474,11 +486,13 @@ def test_a_last_cell_that_goes_on_in_the_next_line_is_no_row(app: Flask, spark: 
     done = run(app, "batch", folder_of(tmp_path / "in", a=text), tmp_path / "out", "--detector", "card")
     assert "1 rows have a line break in their last cell" in done.output
     assert not (tmp_path / "out").exists()
-    good = folder_of(tmp_path / "good", a=text.replace("two\nlines", "two lines"))
+    good = folder_of(tmp_path / "good", a="") / "a.csv"
+    good.write_bytes(text.replace("two\nlines", "two lines").replace("plain", "Zürich").encode("latin-1"))
     done = run(app, "batch", good, tmp_path / "out", "--detector", "card")
     assert "6 rows" in done.output
+    assert "Note: Bytes in note aren't UTF-8, and are \ufffd in the output" in done.output
     assert written(tmp_path / "out")["note"].tolist()[:5] == [
-        "plain",
+        "Z\ufffdrich",
         '5" pipe',
         "a, b",
         'said "x"',
@@ -531,6 +545,23 @@ def test_a_folder_that_changes_while_it_is_screened_has_no_complete_output(
     with app.app_context():
         summary = run_job(spark, replace(order, target=str(tmp_path / "again"), check=lambda _settled: []))
     assert (summary.rows, summary.notes) == (65, ())
+
+
+def test_what_a_python_process_raised_is_told_without_its_traceback() -> None:
+    said = """An error occurred while calling o1.collectToPython.
+: org.apache.spark.SparkException: [PYTHON_EXCEPTION] An exception was thrown from the Python worker: Traceback (most
+  File "/a/screening/batch/observing.py", line 180, in __call__
+    yield written()
+          ^^^^^^^^^
+  File "pyarrow/table.pxi", line 1740, in pyarrow.lib._Tabular._ensure_integer_index
+KeyError: 'Field "TX_FRAUD" does not exist, of 4012888888881881'
+ SQLSTATE: 38000
+\tat org.apache.spark.api.python.BasePythonRunner.run(PythonRunner.scala:1)
+"""
+    assert sparks.said_by_java(ValueError(said)) == "KeyError: 'Field \"TX_FRAUD\" does not exist, of ••••'"
+    raised = said.replace("KeyError: 'Field", "screening.errors.BadFile: Field")
+    assert sparks.said_by_java(ValueError(raised)).startswith('Field "TX_FRAUD" does not exist')
+    assert sparks.said_by_java(ValueError("[A_CLASS] of errors SQLSTATE: 1")) == "[A_CLASS] of errors"
 
 
 def test_a_master_that_cannot_be_reached_is_told_of_at_once() -> None:

@@ -75,7 +75,7 @@ def _read(needed: Any, layout: Layout) -> ReadRows:
     parsed = read_rows(csv_of(needed, written_schema(needed.schema)), layout, needed.num_rows)
     problems = _problems(parsed)
     for name in layout.header:
-        for row in _with(needed.column(name), REPLACED):
+        for row in places_with(needed.column(name), REPLACED):
             problems.setdefault(row, []).append(f"{name.strip()} {NOT_UTF8}")
     rejected = parsed.bad.copy()
     rejected[list(problems)] = True
@@ -94,7 +94,7 @@ def _problems(parsed: Parsed) -> Problems:
     return found
 
 
-def _with(column: Any, mark: str) -> Sequence[int]:
+def places_with(column: Any, mark: str) -> Sequence[int]:
     """Return the places of the cells of a column of texts that hold a character."""
     if not pa.types.is_string(column.type):
         return ()

@@ -218,16 +218,17 @@ def parquet_groups(spark: Any, files: Sequence[str]) -> list[ParquetGroup]:
 
 
 def _types(spark: Any, address: str, nothing: set[str]) -> dict[str, Any]:
-    from pyspark.errors import AnalysisException
+    from pyspark.errors import PySparkException
     from pyspark.sql.types import NullType
 
     try:
         schema = spark.read.parquet(literal(address)).schema
-    except AnalysisException as problem:
+    except PySparkException as problem:
         raise BadFile(
             f"Spark has no type for a column of {name_of(address)}: {said_by_java(problem)}",
             where=path_of(address),
-            remedy='Write times as microseconds (in pandas: coerce_timestamps="us"), ids as texts.',
+            remedy='Write times as microseconds (in pandas: coerce_timestamps="us"), ids as texts, numbers as floats '
+            "of 32 or 64 bits or as decimals of 38 digits at most.",
         ) from problem
     return {field.name: NullType() if field.name in nothing else field.dataType for field in schema}
 

@@ -168,7 +168,8 @@ def refuse_twice(names: Sequence[str] | Mapping[str, Any], standing: Standing) -
     """
     twice = [name for name, count in Counter(list(names)).items() if count > 1]
     if twice:
-        raise BadFile(f"Column {twice[0]} stands twice.", where=standing.path, remedy="Rename one of them.")
+        what = f"Column {twice[0]} stands twice." if twice[0].strip() else "Several columns have no name."
+        raise BadFile(what, where=standing.path, remedy="Give each column a name of its own.")
     folders = {part for file in standing.files for part in standing.folders_above(file)}
     both = sorted(name for part in folders if (name := part.partition("=")[0]) in names and "=" in part)
     if both:
@@ -207,6 +208,12 @@ def _csv(spark: Any, path: str, standing: Standing) -> InputFolder:
     if "\ufffd" in line:
         raise BadFile(
             "Its first line isn't UTF-8.", where=first, remedy="Export the files again as CSV UTF-8."
+        )
+    if dialect.preamble(line.encode() + b"\n")[0]:
+        raise BadFile(
+            "It begins with a line sep=, which Spark takes for the names of the columns.",
+            where=first,
+            remedy=f"Remove it from all files. {HEADER}",
         )
     named = dialect.read_header(line.encode(), dialect.delimiter_of(line.encode()))
     refuse_twice(named.header, standing)

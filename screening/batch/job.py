@@ -24,7 +24,7 @@ from screening.batch.scoring import (
     ScoreAlone,
 )
 from screening.batch.settling import SettledForms, settle, unusable_label
-from screening.batch.spark import hadoop_of, java_of, quiet, reading, said_by_java, send_code
+from screening.batch.spark import hadoop_of, java_of, quiet, reading, said_by_java, send_code, unread_file
 from screening.detectors.detector import Detector
 from screening.errors import BadFile, Conflict, ScreeningError
 from screening.intake import NOTHING_SAID, Answers, TableHead
@@ -221,11 +221,7 @@ def plainly() -> Iterator[None]:
         yield
     except (PySparkException, Py4JError) as problem:
         log.exception("Spark gave up a job")
-        raise _failed(problem) from problem
-
-
-def _failed(problem: Exception) -> BatchFailed:
-    return BatchFailed(
-        f"Spark gave up: {said_by_java(problem)}",
-        remedy="Spark's log has the whole message. No output counts.",
-    )
+        raise unread_file(problem) or BatchFailed(
+            f"Spark gave up: {said_by_java(problem)}",
+            remedy="Spark's log has the whole message. No output counts.",
+        ) from problem

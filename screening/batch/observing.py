@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from screening.batch.card_search import look_at_ragged, look_for_cards, without_card_numbers
-from screening.batch.cells import RAW, whole_rows
+from screening.batch.cells import RAW, REPLACED, places_with, whole_rows
 from screening.batch.folders import InputFolder, quoted
 from screening.batch.lines import RaggedLines
 from screening.cards.evidence import CardColumns
@@ -131,12 +131,13 @@ def sums_of(values: Matrix) -> tuple[int, int]:
 @dataclass(frozen=True, slots=True)
 class PartEvidence:
     """Evidence from the rows of one part of a folder: of how they are written, of what they say in the form that was
-    tried, and of card numbers; ``None`` where it wasn't asked.
+    tried, and of card numbers, ``None`` where it wasn't asked; and columns of CSV with bytes that aren't UTF-8.
     """
 
     survey: Survey | None
     told: Observations | None
     cards: CardColumns | None = None
+    replaced: frozenset[str] = frozenset()
 
     def merged(self, other: PartEvidence) -> PartEvidence:
         """Return what both parts tell, this one's rows first."""
@@ -144,7 +145,7 @@ class PartEvidence:
         survey = None if one is None or another is None else one.merged(another)
         told = None if self.told is None or other.told is None else self.told.merged(other.told)
         cards = None if self.cards is None or other.cards is None else self.cards.merged(other.cards)
-        return PartEvidence(survey, told, cards)
+        return PartEvidence(survey, told, cards, self.replaced | other.replaced)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +185,7 @@ class Observe:
     def look(self, batches: Iterable[Any]) -> PartEvidence:
         """Return the evidence of some batches."""
         layout = self.layout
-        survey, told = Survey.of(layout), Observations()
+        survey, told, replaced = Survey.of(layout), Observations(), set[str]()
         beyond = () if self.ragged is None else (self.ragged.beyond,)
         watched = replace(layout, header=(*self.names, *beyond))
         cards = CardWatch(watched, self.key) if self.reads and self.others is not None else None
@@ -195,6 +196,9 @@ class Observe:
                 look_at_ragged(cards, batch.column(RAW).drop_null().to_pylist(), self.ragged, self.names)
             if not every.num_rows:
                 continue
+            if self.ragged is not None:
+                unseen = (name for name in every.schema.names if name not in replaced)
+                replaced.update([name for name in unseen if places_with(every.column(name), REPLACED)])
             rows = every.select(list(layout.header))
             data = csv_of(rows, written_schema(rows.schema))
             block = Block(data, data.count(b'"'), last=True)
@@ -212,6 +216,7 @@ class Observe:
             survey if self.surveys else None,
             told if self.reads else None,
             None if cards is None else cards.columns,
+            frozenset(replaced),
         )
 
 

@@ -12,9 +12,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.csv as arrow
 
+from screening.batch.cells import REPLACED
 from screening.batch.folders import InputFolder
 from screening.batch.observing import Observations, Observe, observe
 from screening.cards.evidence import KEY_BYTES, CardColumns
+from screening.cards.masking import masked
 from screening.errors import BadFile, CardNumbersFound
 from screening.intake import (
     NOTHING_SAID,
@@ -29,6 +31,7 @@ from screening.intake.conversion.arrow_csv import as_written, write_options, wri
 from screening.intake.text.csv_file import check_doubtful, open_table
 from screening.intake.text.parse import Layout
 from screening.intake.text.rows import layout_of, without_label
+from screening.transactions.composition import listed
 from screening.transactions.schema import ColumnContract
 
 SAMPLE_ROWS = 50_000
@@ -92,8 +95,10 @@ def settle(
     """
     sample = folder.sample(SAMPLE_ROWS)
     if not sample.num_rows:
+        ragged = "" if folder.cut is None else ", or none with as many cells as the header"
         raise BadFile(
-            "The folder holds no rows.", remedy="Give a folder of Parquet or CSV files with transactions."
+            f"The folder holds no rows{ragged}.",
+            remedy="Give a folder of Parquet or CSV files with transactions.",
         )
     names = sample.schema.names
     with tempfile.TemporaryDirectory(prefix="batch-") as scratch:
@@ -142,6 +147,11 @@ def settle(
         for hours in told.hours.values():
             hours.check()
     settled, seen = layout_of(contract, names, forms), list(cards.notes)
+    if unread := sorted(evidence.replaced.difference(settled.header)):
+        seen.append(
+            f"Bytes in {masked(listed(unread))} aren't UTF-8, and are {REPLACED} in the output: export the files as "
+            "CSV UTF-8."
+        )
     if settled.label is not None and not told.labelled:
         seen.append(unusable_label(settled))
         settled = without_label(settled)

@@ -15,8 +15,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
-from screening.errors import NotReady
+from screening.cards.masking import masked
+from screening.errors import BadFile, NotReady
 from screening.settings import ROOT
 
 ROWS_OF_A_BATCH = 32_768
@@ -171,20 +173,47 @@ def require_master(url: str) -> None:
 
 
 def said_by_java(problem: Exception) -> str:
-    """Return in one line what an error of Spark says: of a class of errors that Spark names, else the first line."""
-    told = getattr(problem, "java_exception", None)
-    text = str(problem) if told is None else f"{told.toString()}\n{problem}"
-    named = NAMED.findall(text)
+    """Return in one line what an error of Spark says: in a Python process what that one said, else an error of a class
+    that Spark names, else the first line.
+    """
+    text = text_of(problem)
+    named = RAISED.findall(text) or NAMED.findall(text)
     # of causes that follow one another the last one says most
     lines = (
         named[-1:] or [line.strip() for line in text.splitlines() if line.strip()] or [type(problem).__name__]
     )
-    return str(lines[0])[:MOST_SAID]
+    return masked(STATE.sub("", str(lines[0]))[:MOST_SAID])
+
+
+def unread_file(problem: Exception) -> BadFile | None:
+    """Return the error of a file that Spark can't read, with the cause; ``None`` where the problem is another one."""
+    text = text_of(problem)
+    file, causes = FILE.search(text), CAUSE.findall(text)
+    if file is None or not causes:
+        return None
+    place = unquote(urlsplit(file[1]).path)
+    cause = " ".join(causes[-1].partition("CSV file:")[0].split())
+    return BadFile(
+        f"{place.rpartition('/')[2]} can't be read: {masked(cause)[:MOST_SAID]}",
+        where=place,
+        remedy="It may be cut off or damaged; of CSV, all files must have the same header. No output counts.",
+    )
+
+
+def text_of(problem: Exception) -> str:
+    """Return all that an error of Spark says, causes and Java's own words first."""
+    told = getattr(problem, "java_exception", None)
+    return str(problem) if told is None else f"{told.toString()}\n{problem}"
 
 
 NAMED = re.compile(
     r"^.*?(?:(?:screening|pyspark)\.errors\.[\w.]+: |(?=\[[A-Z][A-Z_.]+\] ))(.+)$", re.MULTILINE
 )
+RAISED = re.compile(r"^  File \".+\n(?: {4,}.*\n)*(?:screening\.errors\.\w+: )?(?! )(.+)$", re.MULTILINE)
+"""The last line of a traceback of Python."""
+FILE = re.compile(r"\[FAILED_READ_FILE[.\w]*\] .* reading file (\S+?)\.?\s")
+CAUSE = re.compile(r"^Caused by: [\w.$]+: (.+(?:\n(?!\s+at |\s+\.\.\. |Caused by:).+)*)", re.MULTILINE)
+STATE = re.compile(r"\s*SQLSTATE: \w+")
 MOST_SAID = 400
 
 
