@@ -149,7 +149,8 @@ def bring_folder(storage: Storage, folder: Path) -> None:
     files = noted(storage, folder)
     if files is None:
         # one without files is of a process that was killed when it had just made it
-        told = None if any(entries_of(folder)) else storage.bucket.read(storage.key(note))
+        begun = any(not entry.name.endswith(PART) for entry in entries_of(folder))
+        told = None if begun else storage.bucket.read(storage.key(note))
         if told is None:
             return
         files = stored_list(storage, folder, told)

@@ -184,13 +184,15 @@ def put_ended(screenings: Screenings, instance: Path, screening_id: str) -> bool
     Raises:
         BucketUnavailable: it can't be reached.
     """
-    folder = UploadFolder(instance, screening_id)
+    storage, folder = Storage.at(instance), UploadFolder(instance, screening_id)
+    if not storage.remote:
+        return False
     turn = turn_of(folder.path)  # before the state: who takes it from now on begins another one
     # one that isn't whole still arrives, though a worker has refused it already
     if not folder.whole.exists() or screenings.state(screening_id) in OPEN_STATES:
         return False
     try:
-        done = keep_folder(Storage.at(instance), folder.path, turn=turn)
+        done = keep_folder(storage, folder.path, turn=turn)
     except FileNotFoundError:
         done = False
     if screenings.state(screening_id) is None:

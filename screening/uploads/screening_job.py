@@ -52,6 +52,9 @@ MOST_AWAY, AWAY = 24 * HOUR, timedelta(seconds=30)
 # Seconds between looks whether the history may be read, even if no other screening has ended: a worker that
 # died rings no bell.
 TURN_SECONDS = 1.0
+MOST_PUTTING = 4
+"""Screenings of one process whose files are put into the bucket at a time: each takes up to 32 MB of memory."""
+_putting = threading.BoundedSemaphore(MOST_PUTTING)
 
 
 class OutOfReach(ScreeningError):
@@ -241,7 +244,8 @@ class ScreeningJob:
         if done:
             folder.settle()
         try:
-            deletion.put_ended(self.queue, instance, job.id)
+            with _putting:
+                deletion.put_ended(self.queue, instance, job.id)
         except BucketUnavailable as problem:
             # the upload is there; the upkeep puts the rest once it can
             log.warning("the files of screening %s aren't all in the bucket yet: %s", job.id, problem)

@@ -28,11 +28,13 @@ from screening.infra.job_queue import now
 from screening.monitoring.comparison import DetectorComparison
 from screening.settings import Settings
 from screening.uploads import deletion
+from screening.uploads.screening_job import MOST_PUTTING, ScreeningJob
 from screening.uploads.screenings import (
     DONE,
     FAILED,
     QUEUED,
     Screening,
+    Screenings,
     UploadRequest,
     back_to_queue,
     new_id,
@@ -362,6 +364,36 @@ def test_files_of_a_screening_that_is_deleted_while_they_are_put_do_not_stay_in_
     assert deletion.put_missing(services.screenings, settings.instance) == 0
     assert late
     assert stored(services) == set()
+
+
+def test_a_slow_bucket_has_only_some_screenings_put_at_a_time(
+    services: Services, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_put, most, guard = set[str](), list[int](), threading.Lock()
+    some, go_on = threading.Semaphore(0), threading.Event()
+
+    def slowly(_screenings: Screenings, _instance: Path, screening_id: str) -> bool:
+        with guard:
+            now_put.add(screening_id)
+            most.append(len(now_put))
+        some.release()
+        assert go_on.wait(60)
+        with guard:
+            now_put.remove(screening_id)
+        return True
+
+    monkeypatch.setattr(deletion, "put_ended", slowly)
+    job = ScreeningJob(
+        settings, services.screenings, services.detectors, services.signals, ledger=services.ledger
+    )
+    for _ in range(2 * MOST_PUTTING):
+        job.ended(Screening(id=new_id()), {"state": FAILED})
+    for _ in range(MOST_PUTTING):
+        assert some.acquire(timeout=60)
+    go_on.set()
+    settle()
+    assert len(most) == 2 * MOST_PUTTING
+    assert max(most) == MOST_PUTTING
 
 
 def test_screenings_that_cannot_be_put_do_not_keep_others_from_being_put(

@@ -231,7 +231,9 @@ def test_what_is_deleted_or_used_while_the_bucket_is_asked_costs_no_other(
 def test_a_folder_that_a_killed_process_has_just_made_is_brought(home: Storage, folder: Path) -> None:
     shutil.rmtree(folder)
     folder.mkdir()
+    (folder / f"{KEPT}.1.part").touch()
     bring_folder(home, folder)
+    (folder / f"{KEPT}.1.part").unlink()
     assert on_disk(folder) == FILES
 
 
