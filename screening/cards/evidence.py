@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Self
 
-from screening.cards.finding import candidates, says_card
+from screening.cards.finding import as_shown, candidates, says_card
 from screening.cards.masking import masked
 from screening.errors import CardNumbersFound
 
@@ -95,7 +95,7 @@ class CardEvidence:
     def add(self, text: str) -> bool:
         """Take a cell into account; gives whether the first number that passes appears in it."""
         before = self.every.passed
-        for one in candidates(text):
+        for one in candidates(as_shown(text)):
             mark = blake2b(one.digits.encode("ascii"), key=self.key, digest_size=MARK_BYTES).digest()
             self._take(mark, VALID * one.valid | SAID * (self.named or one.said))
         return self.where is None and self.every.passed > before

@@ -56,6 +56,7 @@ _EXPIRY = re.compile(
     re.IGNORECASE,
 )
 _IBAN = re.compile(r"(?<![^\W_])[A-Z]{2}\d{2}(?: ?[A-Z\d]{4}){2,7}(?: ?[A-Z\d]{1,3})?(?![^\W_])", re.ASCII)
+_BYTES = re.compile(r"0x((?:[2-7][0-9a-f]|0[9ad])+)")
 _NEAR = 40
 LEAST, MOST = 10 ** (SHORTEST - 1), 10**LONGEST
 _DOUBLED = bytes.maketrans(b"0123456789", b"0246813579")
@@ -109,6 +110,15 @@ def candidates(text: str) -> Iterator[NumberCandidate]:
     for run in _RUN.finditer(text):
         if not any(start <= run.start() < stop for start, stop in ibans):
             yield from candidates_in(text, run)
+
+
+def as_shown(text: str) -> str:
+    """Return the text that bytes are, which appear as ``0x`` and hexadecimal digits; any other text as it is.
+
+    Older programs write texts into Parquet without saying that they are texts.
+    """
+    found = _BYTES.fullmatch(text)
+    return text if found is None else bytes.fromhex(found[1]).decode("ascii")
 
 
 def card_numbers(text: str, *, slips: bool = False) -> list[NumberCandidate]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from screening.cards.finding import BETWEEN, card_numbers
+from screening.cards.finding import BETWEEN, as_shown, card_numbers
 
 HIDDEN = "••••"
 DIGITS = "[digits]"
@@ -31,6 +31,9 @@ def without_card_numbers(text: str, by: str = DIGITS) -> str:
 
 def with_zeros(text: str) -> str:
     """Return ``text`` with zeros for the digits of each number that could be a card's: written and read as before."""
+    shown = as_shown(text)
+    if shown != text and card_numbers(shown, slips=True):
+        return DIGIT.sub("0", text)
     done, at = [], 0
     for found in card_numbers(text, slips=True):
         done += [text[at : found.start], DIGIT.sub("0", text[found.start : found.stop])]

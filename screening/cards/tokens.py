@@ -10,7 +10,7 @@ import base64
 import hmac
 import re
 
-from screening.cards.finding import NumberCandidate, card_numbers
+from screening.cards.finding import NumberCandidate, as_shown, card_numbers
 
 BYTES = 16
 _WRAPPED = re.compile(r"\s*(?:'|=\")?(?P<inner>.*?)\"?\s*", re.DOTALL)
@@ -36,7 +36,9 @@ class Tokens:
         Numbers that begin and are as long as a card's and don't pass the check are replaced, too: most are a card's
         with a slip of the hand. A cell that is a card's number and nothing else becomes the bare token.
         """
-        found = card_numbers(text, slips=True)
+        shown = as_shown(text)
+        found = card_numbers(shown, slips=True)
+        text = shown if found else text
         if len(found) == 1 and _alone(text, found[0]):
             return self.token(found[0].digits)
         done, at = [], 0

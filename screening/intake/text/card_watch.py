@@ -26,7 +26,7 @@ SAMPLE = 64
 """Records that are looked at in a block that Arrow doesn't take."""
 # What every card number has, in the words of RE2; other numbers have it, too. ``\p{Nd}`` for the digits would
 # take a hundred times as long.
-LONG = r"[0-9](?:[^0-9A-Za-z]{0,3}[0-9]){12}"
+LONG = r"[0-9](?:[^0-9A-Za-z]{0,3}[0-9]){12}|^0x[0-9a-f]{24}"
 ZEROS = (
     *(
         0x0660,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import pickle
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -24,6 +25,7 @@ from screening.batch.lines import RaggedLines
 from screening.batch.observing import Observe, PartEvidence, merged_all, put_together, written
 from screening.batch.settling import check_cards
 from screening.cards.finding import passes_luhn
+from screening.cards.masking import with_zeros
 from screening.errors import BadFile, CardNumbersFound
 from screening.intake import NOTHING_SAID, FileKind, Forms, look_over, open_transactions
 from screening.intake.text.parse import Layout
@@ -255,6 +257,17 @@ def test_card_numbers_in_ragged_rows_are_refused(line: str, columns: tuple[str, 
         assert found.value.columns == columns
     else:
         check_cards(seen.cards, look.names, folder)
+
+
+def test_card_numbers_in_bytes_are_refused_and_do_not_travel() -> None:
+    rows = [("2026-11-27 12:30:00", "C1", "1.25", "1.5", "EUR")] * 3
+    cells = [f"{card[:4]}-{card[4:8]}-{card[8:]}".encode() for card in CARDS]
+    batch = batch_of(rows).append_column("card", pa.array(cells, pa.binary()))
+    forms = Forms(layout(None).readers or ())
+    seen = Observe(layout(forms), surveys=False, reads=True, others=("card",), key=b"key").look([batch])
+    assert seen.cards is not None
+    assert [seen.cards.name(place) for place in seen.cards.found()] == ["card"]
+    assert with_zeros(f"0x{cells[0].hex()}") == f"0x{re.sub('[0-9]', '0', cells[0].hex())}"
 
 
 def test_cards_that_end_before_other_numbers_begin_are_found_in_any_part() -> None:

@@ -86,3 +86,11 @@ def test_a_number_with_a_slip_is_no_number_that_stays() -> None:
 def test_two_numbers_in_a_cell_get_two_tokens() -> None:
     first, second = "4111111111111111", "378282246310005"
     assert TOKENS.replaced(f"{first} and {second}") == f"{TOKENS.token(first)} and {TOKENS.token(second)}"
+
+
+def test_bytes_that_are_a_text_get_the_token_of_the_text() -> None:
+    """Parquet of older programs doesn't say that its bytes are texts: they are read as hexadecimal digits."""
+    number = "4012-8888-8888-1881"
+    assert TOKENS.replaced(f"0x{number.encode().hex()}") == TOKENS.replaced(number)
+    for other in ("paid", "4012", "ü 4012888888881881"):
+        assert TOKENS.replaced(f"0x{other.encode().hex()}") == f"0x{other.encode().hex()}"
