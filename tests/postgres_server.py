@@ -68,6 +68,17 @@ class Postgres:
         """Remove a database, whoever is connected to it."""
         self.run(f"DROP DATABASE {database} WITH (FORCE)")
 
+    @contextmanager
+    def database(self) -> Iterator[Database]:
+        """Give a database with both sets of tables, and remove it in the end."""
+        name = self.new()
+        made = Database(self.url(name))
+        try:
+            yield made
+        finally:
+            made.engine.dispose()
+            self.drop(name)
+
     def run(self, statement: Any) -> None:
         """Run a statement in no database of a test's."""
         with psycopg.connect(

@@ -1,13 +1,15 @@
-"""Small detectors, built once for all tests of the line."""
+"""Small detectors, built once for all tests of the line, and a database with tables."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from screening.detectors.detector import Detector
+from screening.infra.database import Database
 from tests.artifact_factory import build_nets, tiny_detector
 from tests.shared import run_folder
 
@@ -29,3 +31,12 @@ def said(nets: Path) -> dict[str, str]:
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Detector:
     """A detector of the card columns with a small packed net of random weights."""
     return tiny_detector(run_folder(tmp_path_factory))
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """The app's database, empty."""
+    made = Database(database_url)
+    made.create_tables()
+    yield made
+    made.engine.dispose()

@@ -20,16 +20,6 @@ HASH = "scrypt:1024:8:1$salt$abcdef"
 TEAM = {"ana": "analyst", "mia": "manager", "otto": "auditor", "ada": "admin"}
 
 
-class Clock:
-    """Seconds since 1970 that a test moves."""
-
-    def __init__(self) -> None:
-        self.now = time.time()
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @dataclass
 class Desk:
     """All that is needed to make a key and to check it, on one folder."""

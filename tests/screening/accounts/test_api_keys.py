@@ -20,7 +20,8 @@ from screening.accounts.api_keys import SCOPES, BadKeyRequest, may_have
 from screening.accounts.roles import PERMISSIONS
 from screening.errors import Conflict, NotFound, ScreeningError
 from screening.infra.audit.log import mask_keys
-from tests.screening.accounts.keys_fixture import Clock, Desk
+from tests.clock import Clock
+from tests.screening.accounts.keys_fixture import Desk
 
 pytestmark = pytest.mark.both_databases
 

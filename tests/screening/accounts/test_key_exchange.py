@@ -23,11 +23,8 @@ BUCKET = TokenBucket.of(1, per_minute=60, burst=5)
 
 @pytest.fixture
 def database(postgres: Postgres) -> Iterator[Database]:
-    name = postgres.new()
-    made = Database(postgres.url(name))
-    yield made
-    made.engine.dispose()
-    postgres.drop(name)
+    with postgres.database() as made:
+        yield made
 
 
 class Host:

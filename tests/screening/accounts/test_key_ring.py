@@ -20,7 +20,8 @@ from screening.accounts import key_ring, key_text
 from screening.accounts.key_refusals import Refusal
 from screening.accounts.key_ring import KeyHolder
 from screening.settings import ROOT
-from tests.screening.accounts.keys_fixture import TEAM, Clock, Desk
+from tests.clock import Clock
+from tests.screening.accounts.keys_fixture import TEAM, Desk
 
 SOON = 1.0
 """Seconds within which a change must hold everywhere."""

@@ -5,9 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 import pytest
 
@@ -22,29 +20,9 @@ from screening.accounts.login_throttle import (
 )
 from screening.infra.database import Database
 from screening.settings import ROOT
+from tests.clock import Clock
 
 pytestmark = pytest.mark.both_databases
-
-
-@dataclass
-class Clock:
-    now: float = 1_700_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def url(database_url: str) -> str:
-    return database_url
-
-
-@pytest.fixture
-def database(url: str) -> Iterator[Database]:
-    made = Database(url)
-    made.create_tables()
-    yield made
-    made.engine.dispose()
 
 
 def fail(lockout: Lockout, times: int, name: str = "ada") -> list[bool]:
@@ -100,7 +78,7 @@ def test_capitals_do_not_give_ten_more_guesses(database: Database) -> None:
 
 
 @pytest.mark.security(6)
-def test_the_lock_holds_over_four_workers_and_a_restart(database: Database, url: str) -> None:
+def test_the_lock_holds_over_four_workers_and_a_restart(database: Database, database_url: str) -> None:
     script = textwrap.dedent("""
         import sys
         from screening.infra.database import Database
@@ -109,13 +87,15 @@ def test_the_lock_holds_over_four_workers_and_a_restart(database: Database, url:
         print(sum(not lockout.settle("ada", fits=False).was_locked for _ in range(5)))
     """)
     workers = [
-        subprocess.Popen([sys.executable, "-c", script, url], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            [sys.executable, "-c", script, database_url], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        )
         for _ in range(4)
     ]
     let_through = sum(int(worker.communicate(timeout=60)[0]) for worker in workers)
     assert let_through == 10
     database.engine.dispose()
-    assert not Lockout(Database(url)).settle("ada", fits=True).allowed
+    assert not Lockout(Database(database_url)).settle("ada", fits=True).allowed
 
 
 @pytest.mark.security(6)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import select, update
@@ -12,6 +11,7 @@ from sqlalchemy import select, update
 from screening.accounts.sessions import LONGEST_SECONDS, SKEW_SECONDS, SessionRow, SessionStore, proof_of
 from screening.accounts.users_text import Account
 from screening.infra.database import Database
+from tests.clock import Clock
 
 pytestmark = pytest.mark.both_databases
 
@@ -19,25 +19,9 @@ ADA = Account("ada", "ada@bank.example", "scrypt:32768:8:3$salt$00", "manager")
 IDLE = 15 * 60
 
 
-@dataclass
-class Clock:
-    now: float = 1_700_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
-    made = Database(database_url)
-    made.create_tables()
-    yield made
-    made.engine.dispose()
+    return Clock(1_700_000_000.0)
 
 
 @pytest.fixture

@@ -41,11 +41,8 @@ def empty(postgres: Postgres) -> Iterator[str]:
 
 @pytest.fixture
 def database(postgres: Postgres) -> Iterator[Database]:
-    name = postgres.new()
-    made = Database(postgres.url(name))
-    yield made
-    made.engine.dispose()
-    postgres.drop(name)
+    with postgres.database() as made:
+        yield made
 
 
 def differences(database: Database, declared: Any, version_table: str) -> list[Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -21,18 +20,11 @@ from screening.infra.database import Database
 from screening.monitoring.alerts import CALM_SECONDS, Alerts, Breach
 from screening.monitoring.tables import Message
 from screening.monitoring.webhooks import WAITS, Webhook
+from tests.clock import Clock
 
 pytestmark = pytest.mark.both_databases
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = time.time()
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Receiver:
@@ -76,14 +68,6 @@ def receiver() -> Iterator[Receiver]:
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
-
-
-@pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
-    made = Database(database_url)
-    made.create_tables()
-    yield made
-    made.engine.dispose()
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -36,14 +35,6 @@ when = "amount > 1000"
 @pytest.fixture(scope="module")
 def detectors(tmp_path_factory: pytest.TempPathFactory) -> Detectors:
     return Detectors(Settings(instance=tmp_path_factory.mktemp("registry")))
-
-
-@pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
-    made = Database(database_url)
-    made.create_tables()
-    yield made
-    made.engine.dispose()
 
 
 @pytest.fixture

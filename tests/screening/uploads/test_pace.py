@@ -5,16 +5,7 @@ from __future__ import annotations
 import pytest
 
 from screening.uploads.line.pace import AT_ONCE, COMPARING, EXPLAINING, LOOKING_BACK, SCORING, Pace
-
-
-class Clock:
-    """A clock that is set by hand."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.clock import Clock
 
 
 @pytest.mark.parametrize("weights", [AT_ONCE, LOOKING_BACK])
