@@ -614,8 +614,7 @@ def run(target: Any, name: str, seconds: float) -> tuple[Counter[str], list[str]
         began = time.monotonic()
         try:
             seen[target.take(data)] += 1
-            if (taken := time.monotonic() - began) > MOST_SECONDS:
-                raise Broken(f"it took {taken:.0f} s")  # noqa: TRY301
+            check_seconds(time.monotonic() - began)
         except Exception as problem:  # noqa: BLE001  that is what is looked for
             place = traceback.extract_tb(problem.__traceback__)[-1]
             key = (
@@ -625,6 +624,16 @@ def run(target: Any, name: str, seconds: float) -> tuple[Counter[str], list[str]
             if key not in broken and len(broken) < 50:
                 broken[key] = _keep(name, data)
     return seen, [f"{key} ({file})" for key, file in broken.items()]
+
+
+def check_seconds(taken: float) -> None:
+    """Refuse what takes too long.
+
+    Raises:
+        Broken: it did.
+    """
+    if taken > MOST_SECONDS:
+        raise Broken(f"it took {taken:.0f} s")
 
 
 def _keep(name: str, data: bytes) -> str:

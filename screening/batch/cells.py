@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from screening.errors import CellProblem
 from screening.intake.conversion.arrow_csv import csv_of, written_schema
 from screening.intake.text.parse import Layout, Parsed
 from screening.intake.text.rows import read_rows
@@ -89,9 +90,13 @@ def _problems(parsed: Parsed) -> Problems:
     found: Problems = {}
     for each in parsed.problems:
         if each.row is not None:
-            text = f"{each.column} {each.problem}" if each.column else each.problem
-            found.setdefault(each.row - 1, []).append(text)
+            found.setdefault(each.row - 1, []).append(in_words(each))
     return found
+
+
+def in_words(problem: CellProblem) -> str:
+    """Return what is wrong with a row, as its output says it."""
+    return f"{problem.column} {problem.problem}" if problem.column else problem.problem
 
 
 def places_with(column: Any, mark: str) -> Sequence[int]:

@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from screening.batch.cells import Problems, read_cells
+from screening.batch.cells import Problems, in_words, read_cells
 from screening.detectors.detector import Detector
 from screening.detectors.vectorizer import Inputs
-from screening.errors import BadTransaction, CellProblem
+from screening.errors import BadTransaction
 from screening.intake.text.parse import Layout
 from screening.scoring import reason_codes, thresholds
 from screening.transactions.schema import Transactions
@@ -123,13 +123,9 @@ def _probabilities(
             if not bad:
                 raise
             for at, each in bad.items():
-                problems.setdefault(int(places[kept[at]]), []).append(_in_words(each))
+                problems.setdefault(int(places[kept[at]]), []).append(in_words(each))
             kept = np.delete(kept, list(bad))
     return kept, np.empty(0, np.float32)
-
-
-def _in_words(problem: CellProblem) -> str:
-    return f"{problem.column} {problem.problem}" if problem.column else problem.problem
 
 
 def _reasons(detector: Detector, inputs: NDArray[Any]) -> Iterator[list[str]]:

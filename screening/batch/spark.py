@@ -13,6 +13,7 @@ import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -67,10 +68,8 @@ def require_spark() -> None:
     Raises:
         NotReady: PySpark or Java is missing.
     """
-    try:
-        import pyspark  # noqa: F401
-    except ModuleNotFoundError:
-        raise NO_SPARK from None
+    if find_spec("pyspark") is None:
+        raise NO_SPARK
     home = os.environ.get("JAVA_HOME")
     if shutil.which("java") is None and not (home and (Path(home) / "bin" / "java").exists()):
         raise NO_JAVA

@@ -144,7 +144,8 @@ def _sampled(
             row = cells_of(block.data[start : int(stops[at])], mark)
             if row is not None and len(row) == len(header):
                 kept.append(row)
-        told = counts_of(block, stops, mark, named[0] if len(named) == 1 else None, total, cards)
+        place = named[0] if len(named) == 1 else None
+        told = counts_of(block, stops, mark, cards, counted=place, before=total)
         for place, count in enumerate(told.blanks):
             blanks[place] += count
         if len(counts) <= MOST_COUNTED:
@@ -171,15 +172,25 @@ class _Told:
     counts: Mapping[str, int]
 
 
-def counts_of(  # noqa: PLR0917
+def counts_of(
     block: Block,
     stops: NDArray[np.int64],
     delimiter: str,
+    cards: CardColumns,
+    *,
     counted: int | None,
     before: int,
-    cards: CardColumns,
 ) -> _Told:
-    """Return the counts of a block; its card numbers are taken into account on the way."""
+    """Return the counts of a block; its card numbers are taken into account on the way.
+
+    Args:
+        block: whole records, which end at ``stops``.
+        stops: (rows,).
+        delimiter: between cells.
+        cards: of all columns.
+        counted: place of the column by whose cells rows are counted, if one is.
+        before: number of rows before the block.
+    """
     pa: Any = import_module("pyarrow")
     compute: Any = import_module("pyarrow.compute")
     width = len(cards.watched)

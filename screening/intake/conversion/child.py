@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ def main() -> int:
         return _refuse(
             TooLarge("The file unpacks to more than is allowed.", remedy="Split it, or send it as .csv.")
         )
-    print(json.dumps({"since_1904": since_1904}))  # noqa: T201  the answer to the parent
+    answer_parent({"since_1904": since_1904})
     return 0
 
 
@@ -61,8 +62,13 @@ def _convert(kind: FileKind, source: Path, target: Path, limits: ReadLimits, she
 
 def _refuse(problem: BadFile) -> int:
     answer = {"what": problem.what, "where": problem.where, "remedy": problem.remedy}
-    print(json.dumps({**answer, "too_large": isinstance(problem, TooLarge)}))  # noqa: T201  the answer to the parent
+    answer_parent({**answer, "too_large": isinstance(problem, TooLarge)})
     return REFUSED
+
+
+def answer_parent(answer: Mapping[str, object]) -> None:
+    """Write what the parent is told, as one line of JSON."""
+    sys.stdout.write(json.dumps(answer) + "\n")
 
 
 def _confine(limits: ReadLimits) -> None:

@@ -29,7 +29,8 @@ STEPS = 1000
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Where it is written.")
 @with_appcontext
 @plainly
-def report(  # noqa: PLR0917 -- click gives them by name
+def report(
+    *,
     screening: str | None,
     start: datetime | None,
     end: datetime | None,
