@@ -167,6 +167,7 @@ class Settling:
 
 
 def ordered(table: pa.Table, detector: str) -> pa.Table:
+    """Return the rows of a detector in the order in which they were decided."""
     mine = table.filter(pc.equal(table["detector"], detector))
     return mine.sort_by([("decided_at", "ascending"), ("origin", "ascending"), ("number", "ascending")])
 

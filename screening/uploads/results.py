@@ -109,26 +109,32 @@ class ScreeningOutcome:
 
     @cached_property
     def probability(self) -> NDArray[np.float32]:
+        """Probability of fraud by row, (rows,); NaN for rows that were set aside."""
         return self._must("probability")
 
     @cached_property
     def offsets(self) -> NDArray[np.int64]:
+        """Byte at which each row begins in :attr:`canonical`, (rows,)."""
         return self._must("offsets")
 
     @cached_property
     def amount(self) -> NDArray[np.float64] | None:
+        """Amount by row, (rows,), in the file's currency; ``None`` where it has none."""
         return self._load("amount")
 
     @cached_property
     def time(self) -> NDArray[np.float64] | None:
+        """Time by row, (rows,), in seconds; ``None`` where the file has none."""
         return self._load("time")
 
     @cached_property
     def label(self) -> NDArray[np.int8] | None:
+        """Label by row, (rows,): 1 for fraud, 0 for legitimate, -1 for a blank; ``None`` where the file has none."""
         return self._load("label")
 
     @cached_property
     def flagged(self) -> NDArray[np.bool_]:
+        """Rows that are flagged at the screening's threshold, (rows,), the rules included that had a say."""
         return self._decided(self._threshold)
 
     def _decided(self, threshold: np.float32) -> NDArray[np.bool_]:
@@ -163,6 +169,7 @@ class ScreeningOutcome:
 
     @cached_property
     def reasons(self) -> dict[int, list[str]]:
+        """Reasons of flagged rows, the strongest first, by row from 0."""
         text = (self._folder.path / "reasons.json").read_text(encoding="utf-8")
         return {int(row): found for row, found in json.loads(text).items()}
 
@@ -176,6 +183,7 @@ class ScreeningOutcome:
 
     @cached_property
     def meta(self) -> dict[str, Any]:
+        """Everything else that was found, as :func:`save_words` wrote it."""
         loaded: dict[str, Any] = json.loads((self._folder.path / "meta.json").read_text(encoding="utf-8"))
         return loaded
 

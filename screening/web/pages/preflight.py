@@ -42,6 +42,7 @@ class CheckView:
 
     @property
     def rejected_weight(self) -> str:
+        """Weight of the rows that can't be screened."""
         return DECIDE if self.rejected else CLEAR
 
     @property
@@ -68,6 +69,7 @@ class CheckView:
 
     @property
     def duplicates_weight(self) -> str:
+        """Weight of the rows that repeat others."""
         return LOOK if self.duplicates else CLEAR
 
     @property
@@ -88,6 +90,7 @@ class CheckView:
 
     @property
     def drift_weight(self) -> str:
+        """Weight of the columns that differ from those that the detector learned from."""
         if not self.drift:
             return UNKNOWN
         return LOOK if self.much_changed else CLEAR
@@ -110,6 +113,7 @@ class CheckView:
 
     @property
     def labels_weight(self) -> str:
+        """Weight of the labels, and of the columns that may give them away."""
         if self.suspects:
             return LOOK
         return CLEAR if self.labels and self.labels["compared"] else UNKNOWN
