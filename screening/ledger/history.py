@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import re
+import secrets
 import shutil
 import threading
 import time
@@ -101,7 +102,8 @@ class DetectorHistory:
         file = self._file(name)
         self._folder.mkdir(parents=True, exist_ok=True)
         known = np.full(len(values), -1, np.int8) if labels is None else labels
-        part = file.with_suffix(".part")
+        # a name of its own: a job may be run twice at once, and a file taken up from a host that is slow
+        part = file.with_name(f"{file.stem}.{secrets.token_hex(4)}.part")
         with part.open("wb") as out:
             np.savez(out, span=self._span(values), values=np.ascontiguousarray(values), labels=known)
         # as a whole: a reader finds the rows before or these, never a part
@@ -339,8 +341,8 @@ class HistoryCache:
 def forget(instance: Path, name: str) -> None:
     """Drop what any detector keeps under a name, or had begun to keep."""
     if NAME.fullmatch(name):
-        for ending in ("npz", "part"):
-            for path in (instance / "context").glob(f"*/{name}.{ending}"):
+        for ending in (".npz", ".part", ".*.part"):
+            for path in (instance / "context").glob(f"*/{name}{ending}"):
                 path.unlink(missing_ok=True)
 
 

@@ -242,7 +242,7 @@ def ids_on_disk(instance: Path) -> Iterator[str]:
     for folder in (instance / SCREENINGS, *instance.glob("context/*")):
         for entry in entries_of(folder):
             stem, _, ending = entry.name.partition(".")
-            if ending in {"", "npz", "part"} and ID.fullmatch(stem):
+            if (ending in {"", "npz"} or ending.endswith("part")) and ID.fullmatch(stem):
                 yield stem
 
 
@@ -254,7 +254,7 @@ def is_old_on_disk(instance: Path, screening_id: str) -> bool:
     for path in (
         UploadFolder(instance, screening_id).path,
         *instance.glob(f"context/*/{screening_id}.npz"),
-        *instance.glob(f"context/*/{screening_id}.part"),
+        *instance.glob(f"context/*/{screening_id}.*part"),
     ):
         with suppress(FileNotFoundError):  # removed in this moment
             ages.append(time.time() - path.stat().st_mtime)

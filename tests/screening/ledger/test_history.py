@@ -5,6 +5,7 @@ from __future__ import annotations
 import tracemalloc
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -54,6 +55,33 @@ def test_rows_are_remembered_until_they_are_forgotten(detector: Detector, tmp_pa
     assert (past.labels == 1).all()
     forget(tmp_path, "one")
     assert context.past(now) is None
+
+
+def test_two_that_remember_the_same_rows_do_not_write_one_file(
+    detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context, before, write = (
+        DetectorHistory(tmp_path, detector, counting=None),
+        rows(range(1000, 1010)),
+        np.savez,
+    )
+    twice = iter([True])
+
+    def meanwhile(*given: Any, **arrays: Any) -> None:
+        if next(twice, False):
+            context.remember("one", before, None)
+        write(*given, **arrays)
+
+    monkeypatch.setattr(np, "savez", meanwhile)
+    context.remember("one", before, None)
+    past = context.past(rows(range(1010, 1012)))
+    assert past is not None
+    assert as_set(past.values) == as_set(before)
+    # of one that was killed a part is left
+    (kept,) = tmp_path.glob("context/*/*")
+    kept.with_name("one.0a1b2c3d.part").touch()
+    forget(tmp_path, "one")
+    assert not list(tmp_path.glob("context/*/*"))
 
 
 def test_a_file_sent_again_does_not_find_its_own_rows(detector: Detector, tmp_path: Path) -> None:
