@@ -38,7 +38,7 @@ BUSIEST_SECOND = 1.5
 FULL = 0.6
 """The share of a core that is planned with: queues grow fast above it, and one of three hosts may be down."""
 SPREAD = 0.78
-"""The share of a further core that a job over a folder gains: two executors were 1.55 times as fast as one."""
+"""The share of each core that a job over a folder gains: two executors were 1.55 times as fast as one, not twice."""
 GROWTH = 1.3
 """Room on disks beyond what is counted: compaction writes before it deletes, backups are staged."""
 
@@ -129,7 +129,7 @@ def a_day(rows_a_day: float, seed: int = 0) -> dict[str, float]:
     mean = np.repeat(np.array(HOURS) / sum(HOURS) / 60 * rows_a_day, 60)
     spread = math.log(BUSIEST_SECOND) / 2.326  # the 99th percentile of a normal distribution
     minutes = draw.poisson(mean * draw.lognormal(-(spread**2) / 2, spread, len(mean)))
-    return {"rows": float(minutes.sum()), "p99_minute": float(np.percentile(minutes, 99.9)) / 60}
+    return {"rows": float(minutes.sum()), "busiest_minutes": float(np.percentile(minutes, 99.9)) / 60}
 
 
 def measure() -> dict[str, dict[str, float]]:
@@ -285,8 +285,8 @@ def main() -> None:
     for volume in (1e6, 1e8, 1e9):
         day = a_day(volume)
         print(
-            f"\na simulated day of {day['rows']:,.0f} rows: in its busiest minutes {day['p99_minute']:,.1f} a second, "
-            f"planned with {busiest(volume):,.1f}",
+            f"\na simulated day of {day['rows']:,.0f} rows: in its busiest minutes {day['busiest_minutes']:,.1f} a "
+            f"second, planned with {busiest(volume):,.1f}",
             end="",
         )
     print()

@@ -565,11 +565,13 @@ KeyError: 'Field "TX_FRAUD" does not exist, of 4012888888881881'
 
 
 def test_a_master_that_cannot_be_reached_is_told_of_at_once() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-        sparks.require_master(f"spark://nowhere.invalid:7077,127.0.0.1:{port}")
-    with pytest.raises(NotReady, match="No master of Spark can be reached"):
-        sparks.require_master(f"spark://127.0.0.1:{port}")
+    # a port that is taken and takes no connection
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        nobody, port = (f"127.0.0.1:{each.getsockname()[1]}" for each in (deaf, server))
+        sparks.require_master(f"spark://{nobody},{port}")
+        with pytest.raises(NotReady, match="No master of Spark can be reached"):
+            sparks.require_master(f"spark://{nobody}")
     with pytest.raises(NotReady, match="it must be spark://HOST:PORT"):
         sparks.require_master("spark://head")
     sparks.require_master("yarn")
