@@ -72,7 +72,11 @@ def unfinished(bucket: Bucket) -> Iterator[UnfinishedUpload]:
             key, upload, begun = (
                 each.findtext(f"{{*}}{name}", "") for name in ("Key", "UploadId", "Initiated")
             )
-            yield UnfinishedUpload(key.removeprefix(below), upload, datetime.fromisoformat(begun).timestamp())
+            try:
+                moment = datetime.fromisoformat(begun).timestamp()
+            except ValueError:
+                raise StoreRefused("an upload without the time at which it was begun") from None
+            yield UnfinishedUpload(key.removeprefix(below), upload, moment)
         if root.findtext("{*}IsTruncated") != "true":
             return
         marks = {

@@ -176,6 +176,16 @@ def test_many_uploads_that_nobody_ended_are_listed_in_pages(
     assert parts(home) == []
 
 
+@pytest.mark.parametrize("begun", ["", "<Initiated>yesterday</Initiated>"])
+def test_a_store_that_does_not_say_when_they_were_begun_is_told_of(
+    home: Storage, monkeypatch: pytest.MonkeyPatch, begun: str
+) -> None:
+    told = f"<R><Upload><Key>a</Key><UploadId>b</UploadId>{begun}</Upload></R>".encode()
+    monkeypatch.setattr("screening.bucket.unfinished._ask", lambda *_given: told)
+    with pytest.raises(StoreRefused, match="without the time at which it was begun"):
+        parts(home)
+
+
 def test_a_store_that_refuses_to_list_them_is_told_of(home: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
     with pytest.raises(StoreRefused, match="403 SignatureDoesNotMatch"):
