@@ -17,6 +17,7 @@ import pytest
 from screening.settings import ROOT
 from tests.openapi_run import key_of
 from tests.served import Server
+from tests.waiting import wait_until
 
 SAMPLE = (ROOT / "model" / "detectors" / "payments" / "sample.csv").read_bytes().splitlines(keepends=True)
 ROWS = 120
@@ -75,9 +76,7 @@ def counted(server: Server) -> int:
 def test_killed_and_cut_off_it_goes_on_and_counts_each_row_once(server: Server, key: str, file: Path) -> None:
     before, out = counted(server), file.with_name("out.csv")
     client = start(server, key, file)
-    deadline = time.monotonic() + 60
-    while not (out.exists() and out.read_bytes().count(b"\n") > 20) and time.monotonic() < deadline:
-        time.sleep(0.005)
+    wait_until(lambda: bool(out.exists() and out.read_bytes().count(b"\n") > 20))
     client.send_signal(signal.SIGKILL)
     end(client)
     lines = out.read_bytes().splitlines(keepends=True)

@@ -7,7 +7,6 @@ import os
 import re
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -17,6 +16,7 @@ import pytest
 
 from screening.infra.disk_space import RESERVE
 from tests.served import BOUNDARY, PASSWORD, Server
+from tests.waiting import wait_until
 
 MEGABYTE = 2**20
 PIECE = 65_536
@@ -178,9 +178,7 @@ def test_a_server_starts_on_a_full_disk_and_serves_when_there_is_room(
 
 def wait_for_reserve(disk: Path) -> None:
     """The worker makes it in its own time."""
-    deadline = time.monotonic() + 10
-    while not (disk / "instance" / RESERVE).exists() and time.monotonic() < deadline:
-        time.sleep(0.1)
+    wait_until((disk / "instance" / RESERVE).exists)
 
 
 def fill(path: Path) -> None:

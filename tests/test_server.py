@@ -19,6 +19,7 @@ import pytest
 from screening.settings import ROOT
 from tests.served import BOUNDARY, Server, free_port
 from tests.shared import share_compiled
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(
     sys.platform == "win32", reason="signals as on Unix: run `make test` on Linux"
@@ -75,9 +76,7 @@ def test_the_whole_way_on_the_real_server_and_one_stop_for_all(
     assert json.loads(server.get(f"/results/{screening}.json")[2])["state"] == "done"
 
     server.stop()
-    deadline = time.monotonic() + 10
-    while processes_of(tmp_path) and time.monotonic() < deadline:
-        time.sleep(0.1)
+    wait_until(lambda: not processes_of(tmp_path))
     assert processes_of(tmp_path) == []
 
     server.start()
@@ -184,9 +183,7 @@ def test_a_server_killed_outright_loses_no_accepted_file(
 def test_no_process_outlives_a_server_that_was_killed_outright(server: Server, tmp_path: Path) -> None:
     assert len(processes_of(tmp_path)) >= 4
     server.stop(signal.SIGKILL)
-    deadline = time.monotonic() + 15
-    while processes_of(tmp_path) and time.monotonic() < deadline:
-        time.sleep(0.1)
+    wait_until(lambda: not processes_of(tmp_path))
     assert processes_of(tmp_path) == []
 
 

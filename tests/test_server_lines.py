@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from tests.served import BOUNDARY, PASSWORD, Server
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(
     sys.platform == "win32", reason="signals as on Unix: run `make test` on Linux"
@@ -133,9 +134,10 @@ def test_an_account_that_sends_too_much_at_once_is_told_so_and_gets_its_places_b
         assert refused
         assert all(headers["Retry-After"] == "5" for headers, _ in refused)
         assert b"Your account sends 6 files at once already" in refused[0][1]
-    deadline = time.monotonic() + 20
-    while any(server.upload(sample)[0] != 303 for _ in range(4)):
-        assert time.monotonic() < deadline, "the places of those who left weren't given back"
+    wait_until(
+        lambda: all(server.upload(sample)[0] == 303 for _ in range(4)),
+        "the places of those who left weren't given back",
+    )
 
 
 @pytest.mark.security(48)
@@ -366,9 +368,7 @@ def test_a_stop_under_load_loses_no_accepted_file(tmp_path: Path, compiled: Path
         senders = [threading.Thread(target=send) for _ in range(6)]
         for sender in senders:
             sender.start()
-        deadline = time.monotonic() + 60
-        while len(accepted) <= 10 and time.monotonic() < deadline:
-            time.sleep(0.05)
+        wait_until(lambda: len(accepted) > 10)
         began = time.monotonic()
         server.stop(signal.SIGTERM)
         assert time.monotonic() - began < 20

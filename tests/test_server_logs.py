@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.served import Server
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self").exists(), reason="reads /proc: run `make test` on Linux"
@@ -44,9 +44,7 @@ def test_every_line_of_every_process_is_an_object(tmp_path: Path, compiled: Path
         status, headers, _ = server.request("GET", "/results", **{"X-Request-ID": "from-outside-1"})
         assert (status, headers["X-Request-ID"]) == (200, "from-outside-1")
         os.kill(job_worker(server), signal.SIGKILL)
-        deadline = time.monotonic() + 30
-        while not any("is started again" in line for line in lines(server)) and time.monotonic() < deadline:
-            time.sleep(0.1)
+        wait_until(lambda: any("is started again" in line for line in lines(server)))
     finally:
         server.stop()
         server.close()

@@ -50,6 +50,7 @@ from screening.streams.client import committed
 from screening.streams.inlet import Inlet
 from screening.streams.rejections import RejectedMessages, SentAgain
 from screening.streams.stream import Stream, StreamServices, is_final, passes
+from tests.waiting import wait_until
 
 __all__ = ["broker"]  # a fixture
 Row = dict[str, Any]
@@ -138,13 +139,6 @@ def until_end(services: Services, options: StreamOptions) -> Stream:
     made = stream_of(services, options)
     made.run(until_end=True)
     return made
-
-
-def wait_until(there: Any) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not there():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def keys(broker: Broker, options: StreamOptions) -> set[bytes]:

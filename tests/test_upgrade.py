@@ -44,6 +44,7 @@ from screening.worker.loop import Worker
 from tests.conftest import Person
 from tests.served import Server
 from tests.shared import share_compiled
+from tests.waiting import wait_until
 from tests.web.test_column_mapping import fields_of
 from tests.web.test_trainings import form_of
 
@@ -165,10 +166,8 @@ class Opened:
     def person(self, name: str) -> Person:
         return Person(self.app, name).log_in(self.old.said["passwords"][name])
 
-    def wait(self, screening: str, seconds: float = 60) -> str | None:
-        deadline = time.monotonic() + seconds
-        while self.services.screenings.state(screening) in OPEN_STATES and time.monotonic() < deadline:
-            time.sleep(0.01)
+    def wait(self, screening: str) -> str | None:
+        wait_until(lambda: self.services.screenings.state(screening) not in OPEN_STATES)
         return self.services.screenings.state(screening)
 
     def close(self) -> None:
@@ -586,7 +585,4 @@ class Leftover:
         os.utime(self.path, (week, week))
 
     def wait_until_cleared(self) -> None:
-        deadline = time.monotonic() + 30
-        while self.path.exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        wait_until(lambda: not self.path.exists())

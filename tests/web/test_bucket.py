@@ -46,6 +46,7 @@ from screening.worker.watch import AlertWatch
 from tests.conftest import Person
 from tests.s3_server import Home
 from tests.served import BOUNDARY
+from tests.waiting import wait_until
 from tests.web.test_card_numbers import CARDS, payments
 from tests.web.test_uploads import Sending, form_of
 
@@ -70,10 +71,7 @@ def kept(services: Services) -> Callable[[str], Path]:
 
     def wait(screening_id: str) -> Path:
         folder = services.settings.instance / "screenings" / screening_id
-        deadline = time.monotonic() + 60
-        while not (folder / KEPT).exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_until((folder / KEPT).exists)
         return folder
 
     return wait
@@ -198,10 +196,7 @@ def test_parts_that_a_killed_process_left_are_removed_and_those_of_an_upload_tha
     def left() -> set[str]:
         return {each.key for each in unfinished(storage.bucket)}
 
-    deadline = time.monotonic() + 60
-    while left() != set(keys):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until(lambda: left() == set(keys))
     # a store that can't be reached loses nothing, and is asked again
     bucket_home.way.fault = "unreachable"
     assert deletion.take_back_unfinished(services.screenings, storage.instance) == 0

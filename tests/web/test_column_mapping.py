@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import re
-import time
 
 import pytest
 from werkzeug.test import TestResponse
@@ -14,6 +13,7 @@ from screening.uploads.screenings import DONE, OPEN_STATES
 from screening.web.services import Services
 from screening.worker.loop import Worker
 from tests.conftest import Person
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -39,11 +39,9 @@ def mapping_link(page: str) -> str:
     return found[1]
 
 
-def done(services: Services, screening_id: str, seconds: float = 30.0) -> bool:
+def done(services: Services, screening_id: str) -> bool:
     """Wait until the worker's thread has finished a screening."""
-    deadline = time.monotonic() + seconds
-    while services.screenings.state(screening_id) in OPEN_STATES and time.monotonic() < deadline:
-        time.sleep(0.01)
+    wait_until(lambda: services.screenings.state(screening_id) not in OPEN_STATES)
     return services.screenings.state(screening_id) == DONE
 
 

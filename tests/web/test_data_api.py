@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import time
 from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
@@ -22,6 +21,7 @@ from screening.web.http import ledger_filters
 from screening.web.services import Services
 from screening.worker.loop import Worker
 from tests.conftest import Person
+from tests.waiting import wait_until
 
 SHOP = (ROOT / "model" / "detectors" / "ecommerce" / "sample.csv").read_bytes()
 PAYMENTS = (ROOT / "model" / "detectors" / "payments" / "sample.csv").read_bytes()
@@ -35,10 +35,7 @@ def sent(person: Person, services: Services, content: bytes, name: str = "rows.c
 
 
 def wait_until_entered(services: Services, screening: str) -> None:
-    deadline = time.monotonic() + 60
-    while services.ledger.segments.of(screening) is None:
-        assert time.monotonic() < deadline, services.screenings.get(screening)
-        time.sleep(0.02)
+    wait_until(lambda: services.ledger.segments.of(screening) is not None)
 
 
 def asked(person: Person, url: str, **query: str) -> Any:
@@ -255,9 +252,7 @@ def test_what_a_crash_kept_out_of_the_ledger_is_found_again(
     recordings = Recordings(services.database, services.signals)
     assert recordings.add_missing(services.ledger.segments.screenings()) == 1
     assert recordings.add_missing(services.ledger.segments.screenings()) == 0
-    deadline = time.monotonic() + 30
-    while services.ledger.segments.of(screening) is None and time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_until(lambda: services.ledger.segments.of(screening) is not None)
     assert asked(ana, "/summary") == whole
 
 
@@ -271,9 +266,7 @@ def test_rows_that_were_set_aside_were_not_scored_and_arent_in_the_ledger(
     cells[3] = b"much"
     lines[5] = b",".join(cells)
     found = ana.upload(b"\n".join(lines), "bad.csv", set_aside="1").headers["Location"].split("/")[2]
-    deadline = time.monotonic() + 30
-    while services.ledger.segments.of(found) is None and time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_until(lambda: services.ledger.segments.of(found) is not None)
     rows = asked(ana, "/transactions", limit="1000")["transactions"]
     by_row = {row["row"]: row for row in rows}
     scores = scored(ana, found)

@@ -6,7 +6,6 @@ import csv
 import io
 import os
 import signal
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -39,6 +38,7 @@ from screening.settings import Settings
 from screening.web.services import Services
 from screening.worker.loop import Worker
 from tests.conftest import Person
+from tests.waiting import wait_until
 from tests.web.test_data_api import PAYMENTS, asked, scored, sent
 from tests.web.test_reports import XLSX
 
@@ -51,7 +51,7 @@ def ordered(person: Person, **fields: str) -> str:
 
 def made(person: Person, services: Services, **fields: str) -> str:
     found = ordered(person, **fields)
-    until(lambda: not row(services, found).open)
+    wait_until(lambda: not row(services, found).open)
     assert row(services, found).state == DONE, row(services, found).error
     return found
 
@@ -60,13 +60,6 @@ def row(services: Services, document: str) -> Document:
     found = services.documents.get(document)
     assert found is not None
     return found
-
-
-def until(come: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not come():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def told(services: Services, name: str) -> list[str]:
@@ -114,9 +107,9 @@ def test_the_workbook_of_a_screening_has_every_row_as_the_file_has_it(
     lines[4] = ",".join(cells)
     location = ana.upload("\n".join(lines).encode(), "märz.csv", set_aside="1").headers["Location"]
     screening = location.split("/")[2]
-    until(lambda: services.screenings.state(screening) == DONE)
+    wait_until(lambda: services.screenings.state(screening) == DONE)
     document = made(ana, services, what="screening", screening=screening)
-    until(lambda: f"/reports/documents/{document}" in told(services, "ana"))
+    wait_until(lambda: f"/reports/documents/{document}" in told(services, "ana"))
     found = sheets(ana, document)
     assert list(found) == ["Summary", "Flagged", "All", "Reasons", "Cleaning"]
     wanted = scored(ana, screening)
@@ -242,13 +235,13 @@ def test_a_document_that_is_cancelled_leaves_no_process_and_no_file(
     ana = login("ana")
     with running(settings, services, "tests.slow_document"):
         document = ordered(ana, what="period")
-        until(lambda: row(services, document).stage == "Writing slowly")
+        wait_until(lambda: row(services, document).stage == "Writing slowly")
         assert "Writing slowly" in ana.client.get(f"/reports/documents/{document}/progress").get_data(
             as_text=True
         )
         child = int((DocumentFolder(settings.instance, document).path / "pid").read_text())
         assert ana.post(f"/reports/documents/{document}/cancel").status_code == 303
-        until(lambda: not alive(child) and not DocumentFolder(settings.instance, document).path.exists())
+        wait_until(lambda: not alive(child) and not DocumentFolder(settings.instance, document).path.exists())
     assert row(services, document).state == CANCELLED
     assert "Cancelled" in ana.client.get(f"/reports/documents/{document}").get_data(as_text=True)
 
@@ -262,10 +255,10 @@ def test_a_process_that_is_killed_is_tried_again_and_given_up_at_last(
         pid = DocumentFolder(settings.instance, document).path / "pid"
         killed: set[str] = set()
         while len(killed) < 3:
-            until(lambda: pid.exists() and pid.read_text() not in killed)
+            wait_until(lambda: pid.exists() and pid.read_text() not in killed)
             killed.add(pid.read_text())
             os.kill(int(pid.read_text()), signal.SIGKILL)
-        until(lambda: row(services, document).state == "failed")
+        wait_until(lambda: row(services, document).state == "failed")
     assert "stopped 3 times" in ana.client.get(f"/reports/documents/{document}").get_data(as_text=True)
 
 
@@ -274,7 +267,7 @@ def test_a_worker_that_stops_puts_the_document_back(
 ) -> None:
     with running(settings, services, "tests.slow_document"):
         document = ordered(login("ana"), what="period")
-        until(lambda: row(services, document).stage == "Writing slowly")
+        wait_until(lambda: row(services, document).stage == "Writing slowly")
     found = row(services, document)
     assert (found.state, found.attempts, found.holder) == (WAITING, 0, None)
 
@@ -307,7 +300,7 @@ def test_a_scheduled_report_is_made_and_everybody_who_sees_all_gets_it(
         services.database, settings.reports_hour, services.signals, clock=lambda: now() + timedelta(days=40)
     )
     (document,) = later.ask()
-    until(lambda: row(services, document).state == DONE)
+    wait_until(lambda: row(services, document).state == DONE)
     for person in (mia, otto):
         assert "All" in sheets(person, document)
         assert document in person.client.get("/reports/scheduled").get_data(as_text=True)

@@ -22,7 +22,8 @@ from screening.web.services import Services
 from screening.worker.loop import Worker
 from tests.conftest import Person
 from tests.s3_server import Home
-from tests.web.test_documents import made, ordered, row, until
+from tests.waiting import wait_until
+from tests.web.test_documents import made, ordered, row
 
 CONTENT = b"%PDF-1.7 of the tests"
 
@@ -105,12 +106,12 @@ def test_a_document_that_the_bucket_does_not_take_fails_and_leaves_nothing(
 ) -> None:
     bucket_home.way.fault = "broken"
     document = ordered(login("ana"), what="period")
-    until(lambda: not row(services, document).open)
+    wait_until(lambda: not row(services, document).open)
     found = row(services, document)
     assert found.state == FAILED
     assert found.error is not None
     assert "can't be used at the moment" in found.error["what"]
-    until(lambda: not DocumentFolder(settings.instance, document).path.exists())
+    wait_until(lambda: not DocumentFolder(settings.instance, document).path.exists())
     bucket_home.way.fault = None
     assert stored(services) == set()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +14,7 @@ from screening.web.app_factory import create_front
 from screening.web.services import Services
 from screening.worker.loop import Worker
 from tests.conftest import Person
+from tests.waiting import wait_until
 from tests.web.asgi import Told, call, call_together
 from tests.web.keys_kit import ask, file, made, payment
 
@@ -64,21 +64,14 @@ def test_rows_of_a_file_count_once_and_stay_counted(
     key = made(services, "score", "read")
     sent = ask(app, key, "/upload", "POST", data=file(), content_type="multipart/form-data")
     number = sent.json["id"]
-    _until(lambda: number in services.ledger.segments.screenings())
+    wait_until(lambda: number in services.ledger.segments.screenings())
     now = read(app)
     assert now("fraud_transactions_total", detector="card", source="file") == 10
     assert now("fraud_transactions_total", detector="card", source="api") == 0
     mia = login("mia")
     mia.post(f"/results/{number}/delete", f"/results/{number}")
-    _until(lambda: number not in services.ledger.segments.screenings())
+    wait_until(lambda: number not in services.ledger.segments.screenings())
     assert read(app)("fraud_transactions_total", detector="card", source="file") == 10
-
-
-def _until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_requests_are_counted_by_the_rule_of_their_address(app: Flask, services: Services) -> None:

@@ -27,6 +27,7 @@ from screening.web.services import Services
 from screening.web.views.charts import monitoring as monitoring_charts
 from screening.worker.loop import Worker
 from tests.conftest import Person
+from tests.waiting import wait_until
 
 BINS = len(SCORE_EDGES) + 1
 TODAY = int(time.time() // 86_400)
@@ -120,9 +121,7 @@ def test_a_file_is_counted_when_it_is_screened_and_compared_by_the_worker(
         cells[place] = str(float(cells[place]) + 4)
         moved.append(",".join(cells).encode())
     login("ana").upload(b"\n".join([header, *moved]) + b"\n")
-    deadline = time.monotonic() + 60
-    while not services.ledger.segments.all() and time.monotonic() < deadline:
-        time.sleep(0.1)
+    wait_until(services.ledger.segments.all)
     with services.ledger.tables.read() as session:
         kept = session.query(FileCounts).one()
         assert (kept.detector, kept.rows) == ("card", len(moved))

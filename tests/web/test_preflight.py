@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import re
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +20,7 @@ from screening.uploads.screenings import CHECKED, DONE, OPEN_STATES, Screening
 from screening.web.services import Services
 from screening.worker.loop import Worker
 from tests.conftest import Person
+from tests.waiting import wait_until
 from tests.web.test_audit_log import events
 from tests.web.test_column_mapping import done, fields_of, mapping_link, renamed  # noqa: F401 -- the fixture
 
@@ -45,10 +45,8 @@ def checked(person: Person, file: bytes, **fields: str) -> tuple[str, dict[str, 
     return location, person.client.get(location, headers=JSON).get_json()
 
 
-def settled(services: Services, screening_id: str, seconds: float = 30.0) -> str | None:
-    deadline = time.monotonic() + seconds
-    while services.screenings.state(screening_id) in OPEN_STATES and time.monotonic() < deadline:
-        time.sleep(0.01)
+def settled(services: Services, screening_id: str) -> str | None:
+    wait_until(lambda: services.screenings.state(screening_id) not in OPEN_STATES)
     return services.screenings.state(screening_id)
 
 

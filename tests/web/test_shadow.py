@@ -27,6 +27,7 @@ from screening.web.services import Services
 from screening.worker.loop import Worker
 from tests.conftest import Person
 from tests.second_detector import second_detector
+from tests.waiting import wait_until
 from tests.web.test_data_api import PAYMENTS, asked
 from tests.web.test_decisions_are_kept import post
 
@@ -125,10 +126,7 @@ def upload(person: Person, services: Services, content: bytes, detector: str) ->
     answer = person.upload(content, "rows.csv", detector=detector)
     assert answer.status_code == 303, answer.get_data(as_text=True)
     screening: str = answer.headers["Location"].split("/")[2]
-    deadline = time.monotonic() + 30
-    while services.ledger.segments.of(screening) is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_until(lambda: services.ledger.segments.of(screening) is not None)
     return screening
 
 

@@ -21,6 +21,7 @@ from screening.bucket.storage import Storage
 from screening.bucket.unfinished import StoreRefused, take_back, unfinished
 from screening.errors import NotReady
 from tests.s3_server import Home
+from tests.waiting import wait_until
 
 CONTENT = random.Random(5).randbytes(2 * PART_BYTES + 12345)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -59,10 +60,7 @@ def parts(home: Storage) -> list[str]:
 
 
 def wait_for_part(home: Storage) -> None:
-    end = time.monotonic() + 30
-    while not parts(home):
-        assert time.monotonic() < end
-        time.sleep(0.01)
+    wait_until(lambda: parts(home))
 
 
 def grow_until_told(arriving: ArrivingObject, size: int) -> None:
@@ -164,9 +162,7 @@ def test_many_uploads_that_nobody_ended_are_listed_in_pages(
     for each in objects:
         each._path.write_bytes(CONTENT)
         each.grown(PART_BYTES + 1)
-    end = time.monotonic() + 30
-    while len(parts(home)) < len(objects):
-        assert time.monotonic() < end
+    wait_until(lambda: len(parts(home)) >= len(objects))
     assert sorted(parts(home)) == [home.key(each._path) for each in objects]
     elsewhere = Storage(home.instance, f"{bucket_home.url}-other")
     assert parts(elsewhere) == []

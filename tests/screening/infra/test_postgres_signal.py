@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from screening.infra.postgres_signal import Bell
 from screening.infra.wake_signal import Signals
 from screening.settings import ROOT
 from tests.postgres_server import Postgres
+from tests.waiting import wait_until
 
 LONG = 60.0
 RING = """
@@ -66,10 +66,7 @@ def test_a_ring_between_looking_and_waiting_is_not_lost(database: Database) -> N
     bell = Bell(database.engine, "bell")
     listener = bell.listen()
     bell.ring()
-    deadline = time.monotonic() + LONG
-    while bell.count < 2:  # heard while nobody waited
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until(lambda: bell.count >= 2, seconds=LONG)  # heard while nobody waited
     assert listener.wait(0)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from screening.infra.write_turn import WriteTurn
+from tests.waiting import wait_until
 
 WAIT = 20.0
 
@@ -65,10 +66,7 @@ def test_the_turn_of_a_process_that_is_killed_is_free(path: Path, tmp_path: Path
     held = tmp_path / "held"
     other = multiprocessing.get_context("spawn").Process(target=hold, args=(path, held))
     other.start()
-    deadline = time.monotonic() + WAIT
-    while not held.exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until(held.exists, seconds=WAIT)
     assert other.pid is not None
     os.kill(other.pid, signal.SIGKILL)
     other.join(WAIT)

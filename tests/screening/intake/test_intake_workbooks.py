@@ -27,6 +27,7 @@ from screening.settings import ROOT
 from screening.transactions.schema import CARD, CellKind, ColumnContract, Role
 from tests.screening.intake.conftest import Read, Refused
 from tests.screening.intake.intake_tables import NAMES, numbers
+from tests.waiting import wait_until
 
 
 def workbook(*sheets: Sequence[Sequence[object]], names: Sequence[str] | None = None) -> bytes:
@@ -373,10 +374,7 @@ convert.convert(Path(sys.argv[1]), FileKind.XLSX, Path(sys.argv[2]), ReadLimits(
     assert born
     parent.kill()
     parent.wait()
-    deadline = time.monotonic() + 20
-    while born & set(converters()):
-        assert time.monotonic() < deadline, "the converter outlived its parent"
-        time.sleep(0.05)
+    wait_until(lambda: not (born & set(converters())), "the converter outlived its parent")
 
 
 @pytest.mark.security(23)

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
@@ -23,6 +22,7 @@ from screening.review.people import Reviewer
 from screening.review.tables import Case, CaseAct, CaseEvent, CaseState
 from screening.settings import ROOT
 from tests.screening.review.desk import all_cases, database, open_cases, row
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.both_databases
 
@@ -96,10 +96,7 @@ def test_ten_who_are_killed_in_the_middle_lose_no_case_and_have_none_twice(kept:
     open_cases(kept, [row(number) for number in range(1, 301)])
     people = [taker(kept, f"p{number}", 300) for number in range(10)]
     begin(people)
-    deadline = time.monotonic() + 60
-    while taken_by_now(kept) < 10:
-        assert time.monotonic() < deadline, "nobody took any"
-        time.sleep(0.02)
+    wait_until(lambda: taken_by_now(kept) >= 10, "nobody took any")
     for each in people:
         os.kill(each.pid, signal.SIGKILL)
     told = [each.communicate(timeout=60)[0].split() for each in people]

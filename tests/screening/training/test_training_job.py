@@ -6,10 +6,8 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -25,6 +23,7 @@ from screening.training.trainings import CANCELLED, WAITING, Training, TrainingF
 from screening.uploads.instance_check import claim
 from screening.worker.trainer import Trainer
 from tests.training_runner import FAKE, TrainingRunner
+from tests.waiting import wait_until
 
 OPTIONS = {"label": "fraud", "columns": [], "label_delay": 0, "remember": True}
 
@@ -66,13 +65,6 @@ def row(trainings: Trainings, training_id: str) -> Training:
     return found
 
 
-def until(holds: Callable[[], Any], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "it never came to be"
-        time.sleep(0.02)
-
-
 def alive(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().split(") ")[1][0] != "Z"
@@ -82,7 +74,7 @@ def alive(pid: int) -> bool:
 
 def pid_of(settings: Settings, training_id: str) -> int:
     file = TrainingFolder(settings.instance, training_id).scratch / "pid"
-    until(lambda: file.exists() and file.read_text())
+    wait_until(lambda: file.exists() and file.read_text())
     return int(file.read_text())
 
 
@@ -158,7 +150,7 @@ def test_a_trainer_trains_and_compiles_and_a_server_without_the_parts_leaves_it_
     with patch("screening.worker.trainer.prepare_all") as prepared:
         thread.start()
         try:
-            until(lambda: row(trainings, made).state == DONE and prepared.called)
+            wait_until(lambda: row(trainings, made).state == DONE and prepared.called)
         finally:
             trainer.stop()
             thread.join()
@@ -185,15 +177,15 @@ def test_what_is_called_off_leaves_no_process_and_no_file(
     made = order("wait")
     with trainer:
         child = pid_of(settings, made)
-        until(lambda: row(trainings, made).stage == "Learning")
+        wait_until(lambda: row(trainings, made).stage == "Learning")
         assert row(trainings, made).progress == pytest.approx(0.4)
         assert alive(child)
         if how == "cancelled":
             assert trainings.cancel(made)
         else:
             trainings.remove(made)
-        until(lambda: not alive(child))
-        until(lambda: not (settings.instance / "trainings" / made).exists())
+        wait_until(lambda: not alive(child))
+        wait_until(lambda: not (settings.instance / "trainings" / made).exists())
     assert not trainings.cancel(made)
     assert trainings.state(made) == (CANCELLED if how == "cancelled" else None)
     assert not (settings.instance / "detectors" / "mine").exists()
@@ -220,7 +212,7 @@ def test_a_child_that_doesnt_listen_is_ended_all_the_same(
     made = order("deaf")
     with TrainingRunner(settings, trainings):
         child = pid_of(settings, made)
-        until(lambda: row(trainings, made).stage == "Learning")
+        wait_until(lambda: row(trainings, made).stage == "Learning")
     assert not alive(child)
 
 
@@ -247,14 +239,14 @@ def test_a_job_process_killed_in_mid_training_takes_the_child_with_it_and_anothe
     command = [sys.executable, "-c", PROGRAM, str(settings.instance), settings.database_url]
     first = subprocess.Popen(command, cwd=ROOT)
     child = pid_of(settings, made)
-    until(lambda: row(trainings, made).stage == "Learning")
+    wait_until(lambda: row(trainings, made).stage == "Learning")
     first.kill()
     first.wait()
-    until(lambda: not alive(child), 10)
+    wait_until(lambda: not alive(child))
     assert row(trainings, made).state == RUNNING
     TrainingFolder(settings.instance, made).input.write_text("make")
     second = subprocess.Popen(command, cwd=ROOT)
-    until(lambda: row(trainings, made).state == DONE, 60)
+    wait_until(lambda: row(trainings, made).state == DONE)
     second.terminate()
     second.wait()
     assert row(trainings, made).attempts == 2

@@ -31,6 +31,7 @@ from screening.worker.loop import Worker
 from tests.conftest import Person
 from tests.screening.ledger.ledger_rows import table
 from tests.screening.ledger.test_jobs import JOB, job
+from tests.waiting import wait_until
 
 OLD = time.time() - 3600
 
@@ -221,9 +222,7 @@ def test_a_first_segment_that_was_never_entered_is_no_reason_not_to_start(
 
 @pytest.mark.security(52)
 def test_segments_without_a_manifest_are_no_start(used: Settings, services: Services, worker: Worker) -> None:
-    deadline = time.monotonic() + 20
-    while not services.ledger.segments.all() and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait_until(services.ledger.segments.all)
     worker.stop()
     services.ledger.tables.engine.dispose()
     for beside in ("", "-wal", "-shm"):
