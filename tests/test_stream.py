@@ -624,7 +624,11 @@ def test_a_start_says_what_the_brokers_lack(
 
 
 def test_the_way_to_the_brokers_is_encrypted_and_wrong_certificates_are_told(
-    services: Services, broker: Broker, options: StreamOptions, tmp_path: Path
+    services: Services,
+    broker: Broker,
+    options: StreamOptions,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     bank, other = TestAuthority(tmp_path, "bank"), TestAuthority(tmp_path, "other")
     broker.send(options.topic, sent(cards(2)))
@@ -639,6 +643,7 @@ def test_the_way_to_the_brokers_is_encrypted_and_wrong_certificates_are_told(
             certificate_key=mine,
         )
         assert until_end(services, closed).consumed == 2
+        monkeypatch.setattr("screening.streams.client.ASK_SECONDS", 0.2)
         for wrong, words in (
             (replace(closed, ca_file=other.certificate), "STREAM_CA_FILE"),
             (replace(closed, certificate=None, certificate_key=None), "STREAM_CERTIFICATE"),

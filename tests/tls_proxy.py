@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import shutil
 import socket
 import ssl
@@ -80,10 +81,13 @@ def encrypted(address: str, certificate: Path, clients: Path | None = None) -> I
                 context.wrap_socket(raw, server_side=True) as client,
                 socket.create_connection((HOST, behind)) as broker,
             ):
-                back = threading.Thread(target=copy, args=(broker, client, told, instead), daemon=True)
-                back.start()
-                copy(client, broker, b"", b"")
-                back.join()
+                # one thread for both ways: a connection of OpenSSL's mustn't be read and written at a time
+                while True:
+                    ready = [client] if client.pending() else select.select([client, broker], [], [])[0]
+                    if client in ready:
+                        broker.sendall(frame_of(client))
+                    if broker in ready:
+                        client.sendall(frame_of(broker).replace(told, instead))
 
         def accept() -> None:
             with suppress(OSError):  # it was closed
@@ -96,16 +100,10 @@ def encrypted(address: str, certificate: Path, clients: Path | None = None) -> I
         listening.shutdown(socket.SHUT_RDWR)
 
 
-def copy(source: socket.socket, target: socket.socket, told: bytes, instead: bytes) -> None:
-    """Copy what comes until either side closes; ``told`` is replaced, frame by frame, where there is any."""
-    with suppress(OSError):
-        while True:
-            head = received(source, 4)
-            frame = received(source, struct.unpack(">i", head)[0])
-            target.sendall(head + (frame.replace(told, instead) if told else frame))
-    for each in (source, target):
-        with suppress(OSError):
-            each.shutdown(socket.SHUT_RDWR)
+def frame_of(source: socket.socket) -> bytes:
+    """Return the next frame with its length before it. Raises ``OSError`` if none comes."""
+    head = received(source, 4)
+    return head + received(source, struct.unpack(">i", head)[0])
 
 
 def received(source: socket.socket, count: int) -> bytes:
