@@ -7,6 +7,7 @@ host that is gone or cut off after some two seconds (:mod:`screening.infra.postg
 
 from __future__ import annotations
 
+import logging
 import threading
 import zlib
 from collections.abc import Collection, Iterator, Sequence
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from screening.settings import Settings
 
+log = logging.getLogger("screening.server")
 # PostgreSQL's code for a lock that was waited for in vain.
 LOCK_NOT_AVAILABLE = "55P03"
 SPACE = "fraud screening"
@@ -194,8 +196,12 @@ def between_hosts(path: Path, *, wait: bool) -> Iterator[bool]:
                 try:
                     connection.exec_driver_sql(lock.statement("pg_advisory_unlock"))
                 except SQLAlchemyError:
-                    # with the connection the lock goes, too
+                    # with the connection the lock went, nobody knows when
                     connection.invalidate()
+                    log.warning(
+                        "the lock of %s was lost while it was held: another host may have written there, too",
+                        path,
+                    )
 
 
 def unreachable(problem: Exception) -> OSError:

@@ -173,8 +173,10 @@ class Upkeep:
             if time.time() - folder.stat().st_mtime <= SCRATCH_SECONDS:
                 continue
             name = Hold(self._screenings.database.engine, [host_lock(folder.name)])
-            if name.held():
-                shutil.rmtree(folder)
+            try:
+                if name.held():
+                    shutil.rmtree(folder)
+            finally:
                 name.close()
 
     def _build(self) -> None:

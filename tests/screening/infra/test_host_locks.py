@@ -124,6 +124,24 @@ def test_a_file_that_one_host_has_locked_is_locked_for_the_other(
         pass  # nobody but these two knows of the files now
 
 
+def test_a_lock_that_went_with_its_connection_is_told_of(
+    databases: tuple[Database, Database],
+    postgres: Postgres,
+    url: str,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    one = host(tmp_path, "one", url)
+    share(one, databases[0].engine)
+    with locked(one.users_file):
+        postgres.run(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_try_advisory_lock%' "
+            "AND pid <> pg_backend_pid()"
+        )
+    assert f"the lock of {one.users_file} was lost while it was held" in caplog.text
+    share(host(tmp_path, "one", url, hosts="one"), databases[0].engine)
+
+
 def test_without_the_database_nothing_is_locked_and_the_error_says_so(tmp_path: Path) -> None:
     away = host(tmp_path, "one", f"postgresql://fraud@/bank?host={tmp_path}")
     share(away, Database(away.database_url).engine)
