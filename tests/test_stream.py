@@ -382,6 +382,26 @@ def test_brokers_that_go_and_come_back_lose_nothing(
     assert decided(services) == len(rows)
 
 
+def test_a_stop_does_not_wait_for_brokers_that_are_away(
+    services: Services, broker: Broker, options: StreamOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker.send(options.topic, sent(cards(1)))
+    # members are missed after 45 seconds
+    inlet = Inlet(replace(options, more={}), dict)
+    taken: list[Any] = []
+    while not taken:
+        taken += inlet.take(SECONDS)
+    broker.go_down()
+    try:
+        inlet.done(list(map(place_of, taken)), ())
+        monkeypatch.setattr("screening.streams.inlet.CLOSE_SECONDS", 0.5)
+        began = time.monotonic()
+        inlet.close()
+        assert time.monotonic() - began < 30
+    finally:
+        broker.come_up()
+
+
 def test_messages_wait_while_the_database_is_away_or_the_account_is_disabled(
     services: Services,
     broker: Broker,

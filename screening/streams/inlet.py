@@ -26,6 +26,8 @@ from screening.streams.options import StreamOptions
 
 log = logging.getLogger("screening.stream")
 ASK_SECONDS, SHORT_SECONDS = 10.0, 1.0
+# So long a stop waits for brokers that don't answer: less than service managers wait for it.
+CLOSE_SECONDS = 10.0
 # What is decided together is in memory at once, several times over. Messages are taken so many at a time until they
 # are so large together.
 MOST_BYTES, CHUNK = 4 * 1024 * 1024, 16
@@ -64,6 +66,8 @@ class Inlet:
         """Ends that were reached behind the messages that were taken last."""
         self._uncommitted: dict[Partition, int] = {}
         """Positions that aren't known to be committed."""
+        self._asked = 0
+        """Commits that the brokers haven't answered."""
         self._ahead: list[tuple[Any, int]] = []
         """Messages that came while nothing was taken, each with the assignment that it came by."""
         self._paused = False
@@ -178,11 +182,17 @@ class Inlet:
         return bool(self._held)
 
     def close(self) -> None:
-        """Commit what was answered, and leave the group."""
-        try:
-            self._commit(self._uncommitted, wait=True)
-        finally:
-            self._consumer.close()
+        """Commit what was answered, and leave the group; brokers that don't answer are left as they are."""
+        self._commit(self._uncommitted, wait=False)
+        deadline = time.monotonic() + CLOSE_SECONDS
+        while self._asked:
+            # the client would wait for them as long as the group does
+            if time.monotonic() >= deadline:
+                log.warning("The brokers don't answer: what wasn't committed is delivered again")
+                return
+            self.keep_alive()
+            time.sleep(0.01)
+        self._consumer.close()
 
     def _marked(self, message: Any) -> tuple[Any, int]:
         return message, self._held.get((message.topic(), message.partition()), UNKNOWN)
@@ -208,11 +218,13 @@ class Inlet:
                 self._consumer.commit(offsets=offsets, asynchronous=False)
             else:
                 self._consumer.commit(offsets=offsets, asynchronous=True)
+                self._asked += 1
         except KafkaException as problem:
             # answered again, under the same keys, by whoever has the partition next
             log.warning("How far the stream is wasn't committed: %s", problem.args[0].str())
 
     def _on_commit(self, error: Any, partitions: Sequence[Any]) -> None:
+        self._asked = max(self._asked - 1, 0)
         if error is not None:
             self.errors.tell(error)
             return
