@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from screening.settings import ROOT, Settings
 from screening.training.trainer_process import Workshop
 from screening.training.trainings import TrainingFolder
 from screening.web.cli import train
+from tests.waiting import wait_until
 from tests.web.test_trainings import HEADER, table
 
 FAKE = "tests.fake_trainer"
@@ -188,12 +188,15 @@ def test_ctrl_c_leaves_nothing(tmp_path: Path, settings: Settings) -> None:
     environ = {**os.environ, "INSTANCE_PATH": str(settings.instance), "USERS_FILE": str(settings.users_file)}
     words = [sys.executable, "-c", PROGRAM, "train", str(file), "--label", "is_fraud"]
     running = subprocess.Popen(words, cwd=ROOT, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    deadline = time.monotonic() + 30
-    while not (pids := list(settings.instance.glob("training-*/trainings/*/scratch/pid"))):
-        assert time.monotonic() < deadline, "it never began"
-        time.sleep(0.05)
-    time.sleep(0.3)
-    child = int(pids[0].read_text())
+    said: list[str] = []
+
+    def begun() -> bool:
+        pids = settings.instance.glob("training-*/trainings/*/scratch/pid")
+        said[:] = filter(None, (each.read_text() for each in pids))
+        return bool(said)
+
+    wait_until(begun, "it never began")
+    child = int(said[0])
     running.send_signal(signal.SIGINT)
     output, _ = running.communicate(timeout=30)
     assert running.returncode == 1

@@ -59,7 +59,9 @@ def test_a_slow_sender_keeps_nobody_waiting(services: Services, worker: Worker, 
 
     quick = begun(services)
     arrived(services, quick, sample)
-    assert comes_true(lambda: services.screenings.state(quick.path.name) == DONE, seconds=6)
+    assert comes_true(
+        lambda: services.screenings.state(quick.path.name) == DONE, seconds=10
+    )  # all of them would take twelve
     assert {services.screenings.state(one) for one in ids} == {RECEIVING}
 
     for folder in slow:
