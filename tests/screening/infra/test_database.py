@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -14,11 +15,12 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
-import screening.web  # noqa: F401 -- declares every table
 from screening.errors import BadSetting, NotReady
 from screening.infra.database import HEAD, OLDEST, Base, Database
 from screening.ledger import tables
 from screening.uploads.screenings import Screenings
+
+import_module("screening.web")  # declares every table
 
 
 def made(path: Path) -> Database:

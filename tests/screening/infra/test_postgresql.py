@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,6 @@ from alembic.migration import MigrationContext
 from sqlalchemy import inspect, text
 from sqlalchemy.exc import DatabaseError
 
-import screening.web  # noqa: F401 -- declares every table
 from screening.errors import BadSetting, NotReady
 from screening.infra import postgresql
 from screening.infra.database import HEAD, Base, Database
@@ -25,6 +25,8 @@ from screening.infra.job_queue import new_id
 from screening.ledger import tables
 from screening.uploads.screenings import Screenings, UploadRequest
 from tests.postgres_server import Postgres
+
+import_module("screening.web")  # declares every table
 
 WISH = UploadRequest(
     owner="ana", filename="a.csv", kind="csv", detector=None, set_aside_bad=False, threshold=0.8
