@@ -74,10 +74,9 @@ class Layout:
         return sorted({source.column for source in self.sources if source.part is not None})
 
     @property
-    def decimal(self) -> str:
-        """The decimal mark of all columns of numbers, as Arrow takes one; a point where they differ."""
-        marks = {reader.decimal for reader in self.readers or () if reader.kind is CellKind.NUMBER}
-        return marks.pop() if len(marks) == 1 else "."
+    def decimals(self) -> set[str]:
+        """The decimal marks of the columns of numbers, a point where there are none; Arrow takes one for all."""
+        return {reader.decimal for reader in self.readers or () if reader.kind is CellKind.NUMBER} or {"."}
 
 
 @dataclass(slots=True)
@@ -108,15 +107,14 @@ def fast(block: Block, stops: NDArray[np.int64], layout: Layout) -> Parsed | Non
     readers = layout.readers or (CellReader(),) * len(layout.sources)
     pairs = zip(layout.sources, readers, strict=True)
     types = {source.place: typed_cells.arrow_type(pa, reader) for source, reader in pairs}
-    # one column of the file serves twice
-    if len(types) < len(layout.sources):
+    # one column of the file serves twice; or 1.234 is a thousand in one column, and one in another
+    if len(types) < len(layout.sources) or len(layout.decimals) > 1:
         return None
     if layout.label is not None:
         types[layout.label] = pa.dictionary(pa.int32(), pa.string())
     blanks = sorted(typed_cells.BLANKS) if layout.readers else ()
-    table = read_block(
-        block, layout.delimiter, len(layout.header), types, decimal=layout.decimal, blanks=blanks
-    )
+    (decimal,) = layout.decimals
+    table = read_block(block, layout.delimiter, len(layout.header), types, decimal=decimal, blanks=blanks)
     if table is None:
         return None
     # a lone carriage return ends a row for Arrow and not for us

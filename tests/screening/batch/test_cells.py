@@ -6,7 +6,10 @@ import numpy as np
 import pyarrow as pa
 
 from screening.batch.cells import NOT_UTF8, RAGGED, RAW, read_cells
+from screening.intake import Forms
+from screening.intake.numbers import NumberForm
 from screening.intake.text.rows import layout_of
+from screening.intake.text.typed_cells import CellReader
 from screening.transactions.schema import CellKind, Column, ColumnContract, Role
 
 CONTRACT = ColumnContract.of(
@@ -37,6 +40,17 @@ def test_bad_rows_say_why_and_good_ones_are_numbers() -> None:
     assert np.isnan(found.values[[1, 2]]).all()
     assert found.values[:, 2][[0, 3]].tolist() == [1.5, 3.0]
     assert found.labels is not None
+
+
+def test_a_number_means_the_same_whichever_rows_are_read_with_it() -> None:
+    """One column has decimal points and another one commas: there 1.234 is more than a thousand."""
+    contract = ColumnContract.of((Column("amount", Role.AMOUNT), Column("other", Role.NUMBER)))
+    plain = layout_of(contract, ["amount", "other"], None)
+    point, comma = CellReader(numbers=NumberForm(".")), CellReader(numbers=NumberForm(","))
+    layout = layout_of(contract, plain.header, Forms((point, comma)))
+    rows = pa.RecordBatch.from_pydict({"amount": ["1.5", "2.5"], "other": ["2,5", "1.234"]})
+    assert read_cells(rows, layout).values.tolist() == [[1.5, 2.5], [2.5, 1234]]
+    assert read_cells(rows.slice(1), layout).values.tolist() == [[2.5, 1234]]
 
 
 def test_a_label_that_is_none_makes_all_labels_unusable() -> None:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from screening.batch.cells import RAW
@@ -59,6 +59,10 @@ AMOUNTS = (
     "oops",
     "1.07E+03",
 )
+
+
+TWO_MARKS = ("2026-11-27 12:30:00", "C1", "12.50")
+"""The beginning of rows whose amounts have a decimal point, and whose other numbers a comma."""
 
 
 @st.composite
@@ -116,6 +120,7 @@ def forms_or_words(ask: Any) -> Forms | tuple[str, ...]:
     return found
 
 
+@example([(*TWO_MARKS, "2,5", "EUR")] * 3 + [(*TWO_MARKS, "1.5", "EUR")], [3])
 @given(tables(), st.lists(st.integers(0, 30), max_size=4))
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_parts_of_a_folder_tell_what_a_file_tells(tmp_path: Path, rows: Rows, cuts: list[int]) -> None:
