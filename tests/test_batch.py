@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import re
+import shutil
 import socket
 from collections.abc import Hashable, Iterator
 from dataclasses import replace
@@ -22,6 +23,7 @@ from flask import Flask
 
 from screening.batch import spark as sparks
 from screening.batch.decisions import read_decisions
+from screening.batch.files import Standing
 from screening.batch.folders import open_folder
 from screening.batch.job import BatchOrder
 from screening.batch.job import run as run_job
@@ -520,7 +522,7 @@ def test_card_numbers_beyond_the_first_rows_are_found(
 
 
 def test_a_folder_that_changes_while_it_is_screened_has_no_complete_output(
-    app: Flask, spark: Any, tmp_path: Path
+    app: Flask, spark: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = folder_of(tmp_path / "in", a=cards(20), b=cards(30))
     detectors = app.extensions["screening"].detectors
@@ -545,6 +547,17 @@ def test_a_folder_that_changes_while_it_is_screened_has_no_complete_output(
     with app.app_context():
         summary = run_job(spark, replace(order, target=str(tmp_path / "again"), check=lambda _settled: []))
     assert (summary.rows, summary.notes) == (65, ())
+
+    def another_job_writes(_standing: Standing, _spark: Any) -> list[str]:
+        for part in list((tmp_path / "twice").rglob("part-*.parquet")):
+            shutil.copy(part, part.with_name(f"part-of-another-{part.name}"))
+        return []
+
+    monkeypatch.setattr(Standing, "check", another_job_writes)
+    order = replace(order, target=str(tmp_path / "twice"), check=lambda _settled: [])
+    with app.app_context(), pytest.raises(Conflict, match=r"130 rows were written, and INPUT has 65"):
+        run_job(spark, order)
+    assert not (tmp_path / "twice" / "_SUCCESS").exists()
 
 
 def test_what_a_python_process_raised_is_told_without_its_traceback() -> None:

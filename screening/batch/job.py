@@ -91,7 +91,8 @@ def run(spark: Any, order: BatchOrder) -> BatchSummary:
 
     Raises:
         BadFile: the folder can't be screened.
-        Conflict: its files changed meanwhile; the output says that it isn't complete.
+        Conflict: its files changed meanwhile, or the output has more or fewer rows; the output says that it isn't
+            complete.
         BatchFailed: Spark gave up.
     """
     with quiet(), reading(spark), plainly():
@@ -107,11 +108,12 @@ def run(spark: Any, order: BatchOrder) -> BatchSummary:
         scored.write.mode("errorifexists").partitionBy(RESULT).parquet(order.target)
         try:
             notes += [note for each in (folder, earlier) if each for note in each.standing.check(spark)]
+            counted = spark.read.parquet(order.target).groupBy(RESULT).count().collect()
+            counts = {row[0]: row[1] for row in counted}
+            check_count(sum(counts.values()), settled.told.rows + settled.told.ragged, order.target)
         except Conflict:
             withdraw(spark, order.target)
             raise
-        counted = spark.read.parquet(order.target).groupBy(RESULT).count().collect()
-        counts = {row[0]: row[1] for row in counted}
         if entry is not None:
             flagged = counts.get(FLAGGED, 0)
             notes += entry.enter(spark, order.target, flagged + counts.get(NOT_FLAGGED, 0), flagged)
@@ -187,6 +189,20 @@ def require_free(spark: Any, target: str) -> None:
             "The output is there already; nothing was changed.",
             where=target,
             remedy="Give another folder, or remove this one.",
+        )
+
+
+def check_count(written: int, seen: int, target: str) -> None:
+    """Check that an output has as many rows as were looked at.
+
+    Raises:
+        Conflict: it has more or fewer.
+    """
+    if written != seen:
+        raise Conflict(
+            f"{written:,} rows were written, and INPUT has {seen:,}.",
+            where=target,
+            remedy="Let no other job write there, and nobody write to INPUT; remove the output, and run it again.",
         )
 
 

@@ -42,7 +42,9 @@ MOST_PROBLEMS = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observations:
-    """Findings about rows as a whole, once they are read; of unreadable ones only ``doubtful`` and ``problems``."""
+    """Findings about rows as a whole, once they are read; of unreadable ones only their numbers, ``doubtful`` and
+    ``problems``.
+    """
 
     rows: int = 0
     amounts: AmountEvidence | None = None
@@ -58,8 +60,10 @@ class Observations:
     """Whether all labels can be used."""
     sums: tuple[int, int] = (0, 0)
     """Sums of two hashes of each row, modulo 2**64: the same in any order."""
-    unread: int = 0
-    """Rows that can't be read, ragged ones of CSV among them, which aren't counted in ``rows``."""
+    bad: int = 0
+    """Rows that can't be read."""
+    ragged: int = 0
+    """Rows of CSV with more or fewer cells than the header: they aren't among ``rows``."""
 
     @classmethod
     def of(cls, parsed: Parsed, words: Mapping[str, CellWords], layout: Layout) -> Observations:
@@ -87,8 +91,13 @@ class Observations:
             last=float(times.max(initial=-np.inf)),
             labelled=layout.label is None or parsed.labels is not None,
             sums=sums_of(values),
-            unread=int(parsed.bad.sum()),
+            bad=int(parsed.bad.sum()),
         )
+
+    @property
+    def unread(self) -> int:
+        """Number of rows that nothing is known of."""
+        return self.bad + self.ragged
 
     @property
     def digest(self) -> str:
@@ -97,9 +106,9 @@ class Observations:
 
     def merged(self, other: Observations) -> Observations:
         """Return what the rows of both tell."""
-        unread = self.unread + other.unread
+        ragged = self.ragged + other.ragged
         if not (self.rows and other.rows):
-            return replace(self if self.rows else other, unread=unread)
+            return replace(self if self.rows else other, ragged=ragged)
         both = self.amounts is not None and other.amounts is not None
         return Observations(
             rows=self.rows + other.rows,
@@ -113,7 +122,8 @@ class Observations:
             labelled=self.labelled and other.labelled,
             # as the sums of one array run over
             sums=((self.sums[0] + other.sums[0]) % 2**64, (self.sums[1] + other.sums[1]) % 2**64),
-            unread=unread,
+            bad=self.bad + other.bad,
+            ragged=ragged,
         )
 
 
@@ -191,7 +201,7 @@ class Observe:
         cards = CardWatch(watched, self.key) if self.reads and self.others is not None else None
         for batch in batches:
             every, ragged = whole_rows(batch, self.names)
-            told = replace(told, unread=told.unread + int(ragged.sum()))
+            told = replace(told, ragged=told.ragged + int(ragged.sum()))
             if cards is not None and self.ragged is not None and ragged.any():
                 look_at_ragged(cards, batch.column(RAW).drop_null().to_pylist(), self.ragged, self.names)
             if not every.num_rows:
