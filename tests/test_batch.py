@@ -228,7 +228,8 @@ def test_labels_of_the_past_count_for_rows_without_any(app: Flask, spark: Any, t
     services: Services = app.extensions["screening"]
     found = services.detectors.get("payments")
     texts: dict[Hashable, str] = {"TERMINAL_ID": "str", "CUSTOMER_ID": "str"}
-    rows = pd.read_csv(ROOT / "model/detectors/payments/sample.csv", dtype=texts).sort_values("TX_DATETIME")
+    sample = pd.read_csv(ROOT / "model/detectors/payments/sample.csv", dtype=texts)
+    rows = sample.sort_values("TX_DATETIME")[:900]
     rows = rows.assign(number=np.arange(len(rows)), TERMINAL_ID=(np.arange(len(rows)) % 7).astype(str))
     half = len(rows) // 2
     earlier = rows[:half].assign(TX_FRAUD=(np.arange(half) % 3 == 0).astype(int))
