@@ -120,6 +120,7 @@ class ScreeningJob:
             folder = UploadFolder.kept(self._settings.instance, job.id)
             folder.on_wait = lambda: self._let_others_pass(job, lease)
             with writing(Storage.at(self._settings.instance), folder.path):
+                folder.drop_replaced()
                 return {**self._outcome(job, folder, lease), "out_of_reach": None}
         except UploadAbandoned:
             raise self._left(job, folder) from None

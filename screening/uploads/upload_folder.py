@@ -131,6 +131,14 @@ class UploadFolder:
         uploaded = {each.name for each in (self.arriving, self.tokens, self.replaced)}
         keep_folder(self._storage, self.path, uploaded, {} if there is None else {self.input.name: there})
 
+    def drop_replaced(self) -> None:
+        """Remove the upload, and any copy of it, where tokens have taken its place: who put them there may have been
+        killed before that.
+        """
+        if self.tokens.exists():
+            for path in (self.arriving, self.canonical):
+                path.unlink(missing_ok=True)
+
     def remove(self) -> None:
         """Delete all of it. Gone already is as good.
 

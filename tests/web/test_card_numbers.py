@@ -9,19 +9,22 @@ import logging
 import re
 import shutil
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 from flask import Flask
+from sqlalchemy import update
 
 from screening.cards.tokens import TOKEN, Tokens
 from screening.infra.audit.log import AuditLog
+from screening.infra.job_queue import now
 from screening.settings import ROOT, Settings
 from screening.training.trainer_process import Workshop
 from screening.uploads.questions.card_tokens import tokens_of
-from screening.uploads.screenings import CHECKED, DONE, FAILED
+from screening.uploads.screenings import CHECKED, DONE, FAILED, Screening
 from screening.web.cli import train
 from screening.web.services import Services
 from screening.worker.loop import Worker
@@ -228,6 +231,37 @@ def test_discarding_leaves_nothing(
     analyst.client.post(link.replace("card-numbers", "delete"), data={"csrf_token": analyst.token(link)})
     assert services.screenings.ids() == set()
     assert not list((settings.instance / "screenings").iterdir())
+
+
+@pytest.mark.security(54)
+def test_a_worker_that_is_killed_between_the_tokens_and_the_upload_leaves_no_number_to_the_next(
+    analyst: Person, services: Services, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        """Nothing follows on it."""
+
+    def die(path: Path, target: Path) -> Path:
+        found = replace(path, target)
+        if path.name == "tokens.part":
+            raise Killed
+        return found
+
+    replace = Path.replace
+    monkeypatch.setattr("screening.web.pages.uploads.WAIT_SECONDS", 0.0)
+    # in another form than the app's: a copy is made of it
+    assert analyst.upload(payments().decode().encode("utf-16"), tokenize="1").status_code == 303
+    (screening_id,) = services.screenings.ids()
+    worker = Worker(settings, services.screenings, services.detectors)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", die)
+        with pytest.raises(Killed):
+            worker.work_once()
+    assert traces(settings.instance / "screenings")
+    with services.database.write() as session:
+        session.execute(update(Screening).values(lease_until=now() - timedelta(seconds=1)))
+    assert Worker(settings, services.screenings, services.detectors).work_once()
+    assert services.screenings.state(screening_id) == DONE
+    assert traces(settings.instance / "screenings") == []
 
 
 @pytest.mark.security(13)

@@ -70,8 +70,7 @@ def replace_in(
         return None
     folder.replaced.write_text(json.dumps(asdict(found)), encoding="utf-8")
     draft.replace(folder.tokens)
-    folder.arriving.unlink(missing_ok=True)
-    folder.canonical.unlink(missing_ok=True)
+    folder.drop_replaced()
     return found
 
 

@@ -240,6 +240,7 @@ def guess(training: Training) -> Training:
         )
     folder = TrainingFolder(services().settings.instance, training.id)
     tokens = tokens_of(services().settings.instance)
+    folder.drop_replaced()
     try:
         choices = guess_roles(training, folder)
     except CardNumbersFound as problem:
