@@ -13,6 +13,7 @@ import re
 import sys
 import time
 import xml.etree.ElementTree as ET
+from contextlib import suppress
 from datetime import UTC, datetime
 from http import HTTPStatus
 from http.server import ThreadingHTTPServer
@@ -105,13 +106,15 @@ class CheckedHandler(localbucket.S3Handler):  # type: ignore[misc]
         self._bucket_dir(bucket)
         prefix, after = self.query.get("prefix", ""), self.query.get("key-marker", "")
         most = int(self.query.get("max-uploads", 1000))
-        found = [
-            (each["key"], path.parent.name, path.stat().st_mtime)
-            for path in (self.data_root / localbucket.UPLOADS_DIR).glob(f"*/{localbucket.UPLOAD_META}")
-            if (each := json.loads(path.read_text()))["bucket"] == bucket
-            and each["key"].startswith(prefix)
-            and (each["key"], path.parent.name) > (after, self.query.get("upload-id-marker", "~"))
-        ]
+        marks = after, self.query.get("upload-id-marker", "~")
+        found = []
+        for path in (self.data_root / localbucket.UPLOADS_DIR).glob(f"*/{localbucket.UPLOAD_META}"):
+            # another thread writes it just now, or removes it
+            with suppress(FileNotFoundError, json.JSONDecodeError):
+                each, begun = json.loads(path.read_text()), path.stat().st_mtime
+                named = each["key"], path.parent.name
+                if each["bucket"] == bucket and each["key"].startswith(prefix) and named > marks:
+                    found.append((*named, begun))
         found.sort()
         root = ET.Element("ListMultipartUploadsResult", xmlns=localbucket.S3_NAMESPACE)
         localbucket.sub_element(root, "IsTruncated", str(len(found) > most).lower())
