@@ -7,18 +7,26 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, and_, delete, false, func, or_, select
+from sqlalchemy import delete, func, or_, select, text
 from sqlalchemy.orm import Session
 
 from screening.errors import Conflict
 from screening.infra.database import Database
 from screening.infra.job_queue import now
-from screening.ledger.tables import BATCH, BatchJob, Parting, Segment
+from screening.ledger.tables import BATCH, BatchJob, Segment
 
 if TYPE_CHECKING:
     import pyarrow as pa  # web processes do without it
 
     from screening.ledger.segments import Segments
+
+# asked at each request of a detector that looks back: SQLAlchemy takes ten times as long around it
+COUNTING = text(
+    "SELECT job.id FROM ledger_batch_jobs job LEFT JOIN ledger_partings parting ON parting.owner = job.owner "
+    "WHERE job.fingerprint = :fingerprint AND (job.counts_for_all AND :for_all "
+    # those of a namesake, who had the name before, aren't the owner's
+    "OR job.owner = :owner AND (parting.at IS NULL OR job.entered > parting.at))"
+)
 
 
 class BatchJobs:
@@ -45,15 +53,13 @@ class BatchJobs:
             owner: the user whose own count; ``None``: nobody's.
             for_all: whether those that count for all do.
         """
-        whose: list[ColumnElement[bool]] = [BatchJob.counts_for_all.is_(True)] if for_all else []
-        with self._tables.read() as session:
-            if owner is not None:
-                mine = BatchJob.owner == owner.casefold()
-                parting = session.get(Parting, owner.casefold())
-                # those of a namesake, who had the name before, aren't
-                whose.append(mine if parting is None else and_(mine, BatchJob.entered > parting.at))
-            query = select(BatchJob.id).where(BatchJob.fingerprint == fingerprint, or_(false(), *whose))
-            return frozenset(session.scalars(query))
+        given = {
+            "fingerprint": fingerprint,
+            "owner": None if owner is None else owner.casefold(),
+            "for_all": for_all,
+        }
+        with self._tables.driver_write(begin=False) as read:
+            return frozenset(row[0] for row in read.one(COUNTING, given).fetchall())
 
     def enter(self, job: BatchJob, segments: Segments, tables: Iterable[pa.Table]) -> bool:
         """Write the decisions of a job as segments, and enter all of them in one transaction.

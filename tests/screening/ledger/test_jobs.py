@@ -141,6 +141,9 @@ def test_jobs_count_for_their_owner_and_those_of_managers_for_all(ledger: Ledger
     assert counting("f" * 64, "ana", for_all=True) == {"1" * 32, "2" * 32}
     ledger.detach_owner("Ana")
     assert not counting("f" * 64, "ana", for_all=False), "somebody else has the name now"
+    ledger.jobs.enter(job("4" * 32, 1), ledger.segments, parts(1))
+    assert counting("f" * 64, "ana", for_all=False) == {"4" * 32}, "whose own jobs count"
+    assert counting("f" * 64, "ana", for_all=True) == {"2" * 32, "4" * 32}
 
 
 @pytest.mark.parametrize("compacted", [False, True])
