@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -95,6 +96,36 @@ def pytest_collection_finish() -> None:
     gc.set_threshold(10_000, 10, 10)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def many_files() -> None:
+    """Let this process have as many files open as it may: thousands of tests need more than the usual 1,024."""
+    if sys.platform != "win32":
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        most = ENOUGH_FILES if hard == resource.RLIM_INFINITY else min(hard, ENOUGH_FILES)
+        if soft != resource.RLIM_INFINITY and soft < most:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
+ENOUGH_FILES = 20_000
+OPEN_FILES, MORE_FILES = Path("/proc/self/fd"), 300
+_left = [0]
+"""Files that stayed open after the last collection."""
+
+
+@pytest.fixture(autouse=True)
+def let_go_of_files() -> Iterator[None]:
+    """Collect what earlier tests left once it holds many more files open.
+
+    Apps, workers and their databases refer to each other, and a collection comes ever more rarely as a process grows.
+    """
+    yield
+    if OPEN_FILES.exists() and sum(1 for _ in OPEN_FILES.iterdir()) > _left[0] + MORE_FILES:
+        gc.collect()
+        _left[0] = sum(1 for _ in OPEN_FILES.iterdir())
+
+
 CHEAP_HASH = "scrypt:1024:8:1"
 """A thirtieth of what a hash costs in the app; it was a third of the time of tests that log in."""
 
@@ -151,23 +182,6 @@ def app(settings: Settings) -> Iterator[Flask]:
     services.key_ring.close()
     for tables in (services.database, services.ledger.tables):
         tables.engine.dispose()
-    let_go_of_files()
-
-
-OPEN_FILES, MORE_FILES = Path("/proc/self/fd"), 300
-_left = [0]
-"""Files that stayed open after the last collection."""
-
-
-def let_go_of_files() -> None:
-    """Collect what earlier tests left once it holds many more files open.
-
-    Apps, workers and their databases refer to each other, and a collection comes ever more rarely as a process grows:
-    after thousands of tests one had more files open than the 1,024 that most systems allow.
-    """
-    if OPEN_FILES.exists() and sum(1 for _ in OPEN_FILES.iterdir()) > _left[0] + MORE_FILES:
-        gc.collect()
-        _left[0] = sum(1 for _ in OPEN_FILES.iterdir())
 
 
 def watch_statuses(app: Flask) -> list[tuple[str, int]]:
